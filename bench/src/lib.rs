@@ -1,0 +1,1 @@
+//! thalweg-bench: see README.md. (Head to be written by the crate's author.)

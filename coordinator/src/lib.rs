@@ -1,0 +1,1 @@
+//! thalweg-coordinator: see README.md. (Head to be written by the crate's author.)

@@ -1,0 +1,146 @@
+//! The disk as the storage engine sees it: a small trait, two implementations.
+//!
+//! `uring` is the real one (the shard's second ring, direct I/O, our own buffers); `memory` is a
+//! seeded one that tears, drops and reorders what was not flushed, rots bits, fills up and fails
+//! flushes. All of storage is written against [`Disk`] and [`File`] and tested on both.
+//!
+//! Rules that every caller keeps:
+//! - Paths are relative to the node's data directory.
+//! - `write_at` takes whole 4 KiB blocks: position and total length are multiples of
+//!   [`BLOCK_BYTES`]; the slices stay untouched until the future resolves. Dropping the future
+//!   frees nothing: the ring owns descriptor and buffers until the completion arrives.
+//! - A write is durable only when its own `durable` flag was set or a later `sync`/`barrier`
+//!   that covers the file returned `Ok`. After a failed flush nothing is known of what it covered.
+//!
+//! Deliberately absent: buffered writes, memory maps, retries. A failed operation is told once.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+mod buffer;
+
+pub use buffer::{Memory, Slice};
+
+/// Unit of every direct read and write, and of the journal's rounds.
+pub const BLOCK_BYTES: usize = 4096;
+/// Largest single read or write handed to the kernel; glommio and several kernels misbehave above.
+pub const IO_BYTES_MAX: usize = 1 << 20;
+
+/// Result of a disk operation.
+pub type DiskResult<T> = Result<T, DiskError>;
+
+/// What a disk operation could not do, with its cause.
+#[derive(Debug)]
+pub struct DiskError {
+    /// The operation, as a verb: `open`, `write`, `flush`.
+    pub operation: &'static str,
+    /// The path it was about, relative to the data directory.
+    pub path: PathBuf,
+    /// The kernel's (or the fault disk's) answer.
+    pub cause: std::io::Error,
+}
+
+impl DiskError {
+    /// No space left: not a reason to poison anything (promise 5).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.cause.raw_os_error() == Some(28)
+    }
+}
+
+impl std::fmt::Display for DiskError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} {}: {}",
+            self.operation,
+            self.path.display(),
+            self.cause
+        )
+    }
+}
+
+impl std::error::Error for DiskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.cause)
+    }
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Must exist; reads only.
+    Read,
+    /// Must exist; reads and writes.
+    Write,
+    /// Must not exist; reads and writes. Durable in its directory only after `sync_dir`.
+    Create,
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// File name, without its directory.
+    pub name: String,
+    /// True for a directory.
+    pub is_dir: bool,
+    /// Length in bytes (0 for a directory).
+    pub bytes: u64,
+}
+
+/// The name space of one data directory. Cheap to clone; belongs to one shard.
+pub trait Disk: Clone + 'static {
+    /// An open file.
+    type File: File;
+
+    /// Opens a file for direct I/O.
+    fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = DiskResult<Self::File>>;
+    /// Names in a directory, sorted. A missing directory is an error of kind `NotFound`.
+    fn list(&self, dir: &Path) -> impl Future<Output = DiskResult<Vec<Entry>>>;
+    /// Makes a directory and its parents; existing ones are no error.
+    fn create_dir(&self, dir: &Path) -> impl Future<Output = DiskResult<()>>;
+    /// Renames within the data directory. Durable only after `sync_dir` of the parent(s).
+    fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = DiskResult<()>>;
+    /// Removes a file, or an empty directory. Missing is an error of kind `NotFound`.
+    fn remove(&self, path: &Path) -> impl Future<Output = DiskResult<()>>;
+    /// Whole content of a small file (checkpoints, snapshots, indexes), by any means.
+    fn read_file(&self, path: &Path) -> impl Future<Output = DiskResult<Vec<u8>>>;
+    /// Replaces a small file: temporary file, flush, rename, flush of the directory.
+    fn replace_file(&self, path: &Path, bytes: &[u8]) -> impl Future<Output = DiskResult<()>>;
+    /// Makes names created, renamed or removed in `dir` durable.
+    fn sync_dir(&self, dir: &Path) -> impl Future<Output = DiskResult<()>>;
+    /// Makes everything written so far to every file durable, new extents and sizes included
+    /// (`syncfs`, or `fdatasync` of each of `files`, as the start-up probe chose).
+    fn barrier(&self, files: &[Self::File]) -> impl Future<Output = DiskResult<()>>;
+    /// Free bytes that this process may still use.
+    fn free_bytes(&self) -> impl Future<Output = DiskResult<u64>>;
+}
+
+/// One open file. Cheap to clone (shared descriptor); closed when the last clone is gone.
+pub trait File: Clone + 'static {
+    /// Writes whole blocks at a block-aligned position, gathered from `parts` in order.
+    /// With `durable` the answer comes after the data is flushed (RWF_DSYNC or a linked fsync).
+    /// Larger totals than [`IO_BYTES_MAX`] are split by the implementation.
+    fn write_at(
+        &self,
+        position: u64,
+        parts: Vec<Slice>,
+        durable: bool,
+    ) -> impl Future<Output = DiskResult<()>>;
+    /// Reads up to `bytes` (a multiple of the block, at most [`IO_BYTES_MAX`]) from a
+    /// block-aligned position; shorter at the end of the file.
+    fn read_at(&self, position: u64, bytes: usize) -> impl Future<Output = DiskResult<Slice>>;
+    /// Flushes this file's data and size (`fdatasync`).
+    fn sync(&self) -> impl Future<Output = DiskResult<()>>;
+    /// Reserves space up to `bytes` (fallocate; the size grows with it). Existing bytes stay.
+    fn allocate(&self, bytes: u64) -> impl Future<Output = DiskResult<()>>;
+    /// Cuts (or extends) the file to `bytes`. Durable after the next `sync` or `barrier`.
+    fn truncate(&self, bytes: u64) -> impl Future<Output = DiskResult<()>>;
+    /// Current length in bytes.
+    fn length(&self) -> impl Future<Output = DiskResult<u64>>;
+    /// A descriptor for buffered reads of the same file, for sendfile (opened at first use with
+    /// `POSIX_FADV_RANDOM`); `None` where the disk has none (the seeded disk).
+    fn buffered(
+        &self,
+    ) -> impl Future<Output = DiskResult<Option<std::sync::Arc<std::os::fd::OwnedFd>>>>;
+}

@@ -1,0 +1,3 @@
+//! One shard's journal and its partitions' logs on disk. (Head to be completed.)
+
+pub mod disk;
