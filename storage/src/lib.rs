@@ -1,3 +1,4 @@
 //! One shard's journal and its partitions' logs on disk. (Head to be completed.)
 
 pub mod disk;
+pub mod journal;
