@@ -1,0 +1,69 @@
+//! The commands of `cargo x`, one file each.
+//!
+//! Every command prints what it runs, stops at the first failure with the cause, and closes with
+//! one line of counts. A command that cannot do its job (a package that does not install, a server
+//! that does not start) fails: nothing is ever skipped silently.
+
+use std::process::ExitCode;
+
+pub mod check;
+pub mod failure;
+pub mod process;
+
+pub use failure::{Context, Failure, Outcome};
+
+/// What a command has to say for itself when it went well.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    pub passed: u64,
+    pub failed: u64,
+    pub skipped: u64,
+}
+
+const HELP: &str = "cargo x COMMAND
+
+  check   format, lints, all tests (tidy among them) and docs; writes nothing
+  fix     format the code and apply the lints' own suggestions
+";
+
+/// Runs one command; the exit code is 0 only when everything in it passed.
+#[must_use]
+pub fn main(arguments: Vec<String>) -> ExitCode {
+    let mut words = arguments.iter().map(String::as_str);
+    let command = words.next().unwrap_or("help");
+    let rest: Vec<&str> = words.collect();
+    let verdict = match command {
+        "check" => check::check(&rest),
+        "fix" => check::fix(&rest),
+        "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
+        _ => return usage(ExitCode::from(2)),
+    };
+    match verdict {
+        Ok(tally) => report(command, tally),
+        Err(failure) => {
+            eprintln!("cargo x {command}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(code: ExitCode) -> ExitCode {
+    eprint!("{HELP}");
+    code
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the closing line is the command's result"
+)]
+fn report(command: &str, tally: Tally) -> ExitCode {
+    println!(
+        "{command}: {} passed, {} failed, {} skipped",
+        tally.passed, tally.failed, tally.skipped
+    );
+    if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
