@@ -1,0 +1,497 @@
+//! Whether the bytes of one partition in a produce request are one sound batch.
+//!
+//! Order as in Kafka: what the request may hold at all, then base offset, size and CRC, then the
+//! header's numbers, then every record. Compressed records are walked as they come out of the
+//! codec. Where Kafka is lenient and a consumer would pay for it, this is strict; each answers
+//! INVALID_RECORD unless stated:
+//! - offset deltas must be 0, 1, 2, ... also in uncompressed batches (Kafka keeps those as they
+//!   are, and compresses wrong compressed ones anew);
+//! - bytes behind the one batch are refused, not cut off;
+//! - lengths below -1, numbers too long for their type and LZ4 with bytes behind its frame;
+//! - a batch that says "time of append": INVALID_TIMESTAMP also on topics where Kafka lets it by;
+//! - a codec number nobody has: UNSUPPORTED_COMPRESSION_TYPE; a payload its codec cannot read:
+//!   INVALID_RECORD. Kafka fails both with UNKNOWN_SERVER_ERROR;
+//! - a transactional batch without a producer id.
+//!
+//! As in Kafka, a wrong largest time in the header is no error: the summary tells the right one,
+//! and [`BatchSummary::stamp`] makes the log write it.
+
+use std::fmt;
+
+use super::assign::Stamp;
+use super::header::{Attributes, BatchRef, Codec, SplitError};
+use super::inflate::{InflateError, Inflater, Scratch, StreamError, StreamSource};
+use super::records::{Frame, walk_frame};
+use super::varint::{Malformed, SliceSource};
+use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+
+/// Records named in one refusal; a hostile batch may have millions of bad ones.
+pub const RECORD_ERRORS_MAX: usize = 1_000;
+
+/// Who made the batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A producer.
+    Client,
+    /// This node itself, which may write control batches and chooses offsets.
+    Coordinator,
+}
+
+/// How far compressed batches are checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CompressedCheck {
+    /// Every record.
+    Full,
+    /// The header only: as fast as it goes, and as true as the producer is.
+    Header,
+}
+
+/// How far a record's time may be from the node's, on topics that keep the producer's time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimestampLimits {
+    /// The node's time.
+    pub now: TimestampMs,
+    /// `message.timestamp.before.max.ms`.
+    pub before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub after_max_ms: i64,
+}
+
+/// What the topic and the request allow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CheckLimits {
+    /// Who made the batch.
+    pub origin: Origin,
+    /// Largest batch, `max.message.bytes`.
+    pub batch_bytes_max: usize,
+    /// Largest output of a codec that is walked.
+    pub inflated_bytes_max: usize,
+    /// True on compacted topics: a record without a key is refused.
+    pub keys_required: bool,
+    /// False for produce versions below 7, whose consumers may not know zstd.
+    pub zstd_allowed: bool,
+    /// How far compressed batches are checked.
+    pub compressed: CompressedCheck,
+    /// None where the time of append counts.
+    pub timestamps: Option<TimestampLimits>,
+}
+
+/// What the log needs to know of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchSummary {
+    /// Size of the batch.
+    pub bytes: usize,
+    /// Codec, transactional and control bits, as the batch has them.
+    pub attributes: Attributes,
+    /// The codec.
+    pub codec: Codec,
+    /// Number of records, at least 1.
+    pub record_count: i32,
+    /// Last record's offset less the first one's.
+    pub last_offset_delta: i32,
+    /// Time that the records' deltas count from.
+    pub base_timestamp: TimestampMs,
+    /// Largest time among the records; the header's claim where they were not walked.
+    pub max_timestamp: TimestampMs,
+    /// The producer's id, or none.
+    pub producer_id: ProducerId,
+    /// The producer's epoch, or none.
+    pub producer_epoch: ProducerEpoch,
+    /// Sequence number of the first record, or none.
+    pub base_sequence: Sequence,
+}
+
+impl BatchSummary {
+    /// Sequence number of the last record, or none.
+    #[must_use]
+    pub fn last_sequence(&self) -> Sequence {
+        if self.base_sequence.0 < 0 {
+            return Sequence::NONE;
+        }
+        self.base_sequence.plus(self.last_offset_delta)
+    }
+
+    /// True if the batch has a producer id, and so a sequence.
+    #[must_use]
+    pub const fn is_idempotent(&self) -> bool {
+        self.producer_id.0 >= 0
+    }
+
+    /// True if the batch is part of a transaction.
+    #[must_use]
+    pub const fn is_transactional(&self) -> bool {
+        self.attributes.is_transactional()
+    }
+
+    /// True if consumers never see the records.
+    #[must_use]
+    pub const fn is_control(&self) -> bool {
+        self.attributes.is_control()
+    }
+
+    /// What [`super::assign`] is to do with the time, with the time of append where that counts.
+    #[must_use]
+    pub const fn stamp(&self, log_append_time: Option<TimestampMs>) -> Stamp {
+        match log_append_time {
+            Some(time) => Stamp::LogAppend(time),
+            None => Stamp::Create(self.max_timestamp),
+        }
+    }
+}
+
+/// What one record is refused for, where Kafka names the record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordFault {
+    /// No key, on a compacted topic.
+    NoKey,
+    /// Its time is too far from the node's.
+    Timestamp(TimestampMs),
+}
+
+/// One refused record, for the answer's `record_errors`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordError {
+    /// Which record of the batch, from 0.
+    pub index: i32,
+    /// Why.
+    pub fault: RecordFault,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fault {
+            RecordFault::NoKey => write!(f, "a record of a compacted topic needs a key"),
+            RecordFault::Timestamp(time) => write!(f, "timestamp {time} is out of range"),
+        }
+    }
+}
+
+/// Why a batch is refused.
+#[derive(Debug)]
+pub enum BatchError {
+    /// Not one whole batch of format 2, or not even that.
+    Split(SplitError),
+    /// Nothing at all.
+    Empty,
+    /// Bytes follow the batch.
+    Trailing(usize),
+    /// The producer chose offsets.
+    BaseOffset(Offset),
+    /// Larger than the topic allows.
+    TooLarge {
+        /// The batch's size.
+        bytes: usize,
+        /// The topic's limit.
+        max: usize,
+    },
+    /// The bytes are not those that the producer sent.
+    Crc {
+        /// What the batch carries.
+        carried: u32,
+        /// What its bytes give.
+        computed: u32,
+    },
+    /// A codec that Kafka has no number for.
+    UnknownCodec(u8),
+    /// zstd in a request too old for it.
+    ZstdTooEarly,
+    /// The header's record count and offsets do not fit each other.
+    Count {
+        /// Number of records claimed.
+        records: i32,
+        /// Last offset delta claimed.
+        last_offset_delta: i32,
+    },
+    /// Only the node writes control batches.
+    Control,
+    /// A producer id without a sequence.
+    Sequence(Sequence),
+    /// Transactional, and no producer id.
+    NoProducer,
+    /// Only the node says "time of append".
+    AppendTime,
+    /// Without walking the records: the header's largest time is out of range.
+    MaxTimestamp(TimestampMs),
+    /// A record's bytes are broken.
+    Record {
+        /// Which one, from 0.
+        index: i32,
+        /// How.
+        cause: Malformed,
+    },
+    /// A record has another offset than its place in the batch gives it.
+    OffsetDelta {
+        /// Which one, from 0.
+        index: i32,
+        /// What it has.
+        delta: i32,
+    },
+    /// Bytes follow the last record.
+    RecordsTrailing,
+    /// The codec cannot read the records.
+    Inflate(InflateError),
+    /// Single records are refused: the first [`RECORD_ERRORS_MAX`] of them.
+    Records(Vec<RecordError>),
+}
+
+impl BatchError {
+    /// The records to name in the answer; empty if the batch is refused as a whole.
+    #[must_use]
+    pub fn record_errors(&self) -> &[RecordError] {
+        match self {
+            Self::Records(errors) => errors,
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Split(cause) => cause.fmt(f),
+            Self::Empty => write!(f, "a partition needs exactly one batch and got none"),
+            Self::Trailing(bytes) => write!(f, "{bytes} bytes follow the one batch allowed"),
+            Self::BaseOffset(offset) => write!(f, "the base offset is {offset} and must be 0"),
+            Self::TooLarge { bytes, max } => {
+                write!(
+                    f,
+                    "the batch has {bytes} bytes, more than the {max} allowed"
+                )
+            }
+            Self::Crc { carried, computed } => {
+                write!(
+                    f,
+                    "the batch carries CRC {carried:#x}, its bytes give {computed:#x}"
+                )
+            }
+            Self::UnknownCodec(number) => write!(f, "{number} is no compression codec"),
+            Self::ZstdTooEarly => write!(f, "zstd needs Produce version 7"),
+            Self::Count {
+                records,
+                last_offset_delta,
+            } => write!(
+                f,
+                "a batch cannot have {records} records and last offset delta {last_offset_delta}"
+            ),
+            Self::Control => write!(f, "clients may not write control batches"),
+            Self::Sequence(sequence) => {
+                write!(
+                    f,
+                    "a batch with a producer id cannot have the sequence {sequence}"
+                )
+            }
+            Self::NoProducer => write!(f, "a transactional batch needs a producer id"),
+            Self::AppendTime => write!(f, "clients may not set the time of append"),
+            Self::MaxTimestamp(time) => write!(f, "the largest timestamp {time} is out of range"),
+            Self::Record { index, cause } => write!(f, "record {index}: {cause}"),
+            Self::OffsetDelta { index, delta } => {
+                write!(f, "record {index} has the offset delta {delta}")
+            }
+            Self::RecordsTrailing => write!(f, "bytes follow the last record"),
+            Self::Inflate(cause) => cause.fmt(f),
+            Self::Records(errors) => match errors.first() {
+                Some(first) => write!(f, "record {}: {first}", first.index),
+                None => write!(f, "records were refused"),
+            },
+        }
+    }
+}
+
+impl std::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Split(cause) => Some(cause),
+            Self::Record { cause, .. } => Some(cause),
+            Self::Inflate(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+/// Checks that `bytes` are one sound batch.
+pub fn check_produce(
+    bytes: &[u8],
+    limits: &CheckLimits,
+    scratch: &mut Scratch,
+) -> Result<BatchSummary, BatchError> {
+    if bytes.is_empty() {
+        return Err(BatchError::Empty);
+    }
+    let batch = BatchRef::first(bytes).map_err(BatchError::Split)?;
+    let trailing = bytes.len() - batch.bytes().len();
+    if trailing != 0 {
+        return Err(BatchError::Trailing(trailing));
+    }
+    let mut summary = check_header(&batch, limits)?;
+    let walk = Walk::new(&batch, limits);
+    let walked = if summary.codec == Codec::None {
+        walk.plain(batch.payload())?
+    } else if limits.compressed == CompressedCheck::Full {
+        walk.compressed(&batch, summary.codec, scratch)?
+    } else {
+        walk.header_only(&summary)?;
+        return Ok(summary);
+    };
+    summary.max_timestamp = walked;
+    Ok(summary)
+}
+
+fn check_header(batch: &BatchRef<'_>, limits: &CheckLimits) -> Result<BatchSummary, BatchError> {
+    let header = batch.header();
+    let bytes = batch.bytes().len();
+    let is_client = limits.origin == Origin::Client;
+    let attributes = header.attributes();
+    let codec = attributes.codec().map_err(BatchError::UnknownCodec)?;
+    if codec == Codec::Zstd && !limits.zstd_allowed {
+        return Err(BatchError::ZstdTooEarly);
+    }
+    if is_client && header.base_offset() != Offset(0) {
+        return Err(BatchError::BaseOffset(header.base_offset()));
+    }
+    if bytes > limits.batch_bytes_max {
+        let max = limits.batch_bytes_max;
+        return Err(BatchError::TooLarge { bytes, max });
+    }
+    let computed = super::header::crc_of(batch.bytes());
+    if computed != header.crc() {
+        let carried = header.crc();
+        return Err(BatchError::Crc { carried, computed });
+    }
+    let records = header.record_count();
+    let last_offset_delta = header.last_offset_delta();
+    if records <= 0 || records - 1 != last_offset_delta {
+        return Err(BatchError::Count {
+            records,
+            last_offset_delta,
+        });
+    }
+    if is_client && attributes.is_control() {
+        return Err(BatchError::Control);
+    }
+    let has_producer = header.producer_id() >= ProducerId(0);
+    if is_client && has_producer && header.base_sequence() < Sequence(0) {
+        return Err(BatchError::Sequence(header.base_sequence()));
+    }
+    if attributes.is_transactional() && !has_producer {
+        return Err(BatchError::NoProducer);
+    }
+    if is_client && attributes.is_log_append_time() {
+        return Err(BatchError::AppendTime);
+    }
+    Ok(BatchSummary {
+        bytes,
+        attributes,
+        codec,
+        record_count: records,
+        last_offset_delta,
+        base_timestamp: header.base_timestamp(),
+        max_timestamp: header.max_timestamp(),
+        producer_id: header.producer_id(),
+        producer_epoch: header.producer_epoch(),
+        base_sequence: header.base_sequence(),
+    })
+}
+
+/// What a walk over records checks and gathers.
+struct Walk<'a> {
+    limits: &'a CheckLimits,
+    count: i32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    errors: Vec<RecordError>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(batch: &BatchRef<'_>, limits: &'a CheckLimits) -> Self {
+        Self {
+            limits,
+            count: batch.header().record_count(),
+            base_timestamp: batch.header().base_timestamp().0,
+            max_timestamp: TimestampMs::NONE.0,
+            errors: Vec::new(),
+        }
+    }
+
+    fn plain(mut self, payload: &[u8]) -> Result<TimestampMs, BatchError> {
+        let mut source = SliceSource::new(payload);
+        for index in 0..self.count {
+            let frame =
+                walk_frame(&mut source).map_err(|cause| BatchError::Record { index, cause })?;
+            self.take(index, frame)?;
+        }
+        if !source.rest().is_empty() {
+            return Err(BatchError::RecordsTrailing);
+        }
+        self.finish()
+    }
+
+    fn compressed(
+        mut self,
+        batch: &BatchRef<'_>,
+        codec: Codec,
+        scratch: &mut Scratch,
+    ) -> Result<TimestampMs, BatchError> {
+        let cap = self.limits.inflated_bytes_max;
+        let inflater =
+            Inflater::new(codec, batch.payload(), cap, scratch).map_err(BatchError::Inflate)?;
+        let mut source = StreamSource::new(inflater);
+        for index in 0..self.count {
+            let frame = walk_frame(&mut source).map_err(|cause| match cause {
+                StreamError::Malformed(cause) => BatchError::Record { index, cause },
+                StreamError::Inflate(cause) => BatchError::Inflate(cause),
+            })?;
+            self.take(index, frame)?;
+        }
+        if !source.is_at_end().map_err(BatchError::Inflate)? {
+            return Err(BatchError::RecordsTrailing);
+        }
+        self.finish()
+    }
+
+    fn header_only(&self, summary: &BatchSummary) -> Result<(), BatchError> {
+        match self.is_out_of_range(summary.max_timestamp.0) {
+            true => Err(BatchError::MaxTimestamp(summary.max_timestamp)),
+            false => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, index: i32, frame: Frame) -> Result<(), BatchError> {
+        if frame.offset_delta != index {
+            let delta = frame.offset_delta;
+            return Err(BatchError::OffsetDelta { index, delta });
+        }
+        let time = self.base_timestamp.wrapping_add(frame.timestamp_delta);
+        self.max_timestamp = self.max_timestamp.max(time);
+        if self.limits.keys_required && !frame.has_key {
+            self.refuse(index, RecordFault::NoKey);
+        } else if self.is_out_of_range(time) {
+            self.refuse(index, RecordFault::Timestamp(TimestampMs(time)));
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, index: i32, fault: RecordFault) {
+        if self.errors.len() < RECORD_ERRORS_MAX {
+            self.errors.push(RecordError { index, fault });
+        }
+    }
+
+    #[inline]
+    fn is_out_of_range(&self, time: i64) -> bool {
+        let Some(limits) = &self.limits.timestamps else {
+            return false;
+        };
+        let age = limits.now.0.saturating_sub(time);
+        time != TimestampMs::NONE.0
+            && (age > limits.before_max_ms || age.saturating_neg() > limits.after_max_ms)
+    }
+
+    fn finish(self) -> Result<TimestampMs, BatchError> {
+        if self.errors.is_empty() {
+            Ok(TimestampMs(self.max_timestamp))
+        } else {
+            Err(BatchError::Records(self.errors))
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Record batches, format v2: the unit that producers send, logs store and consumers read.
+//!
+//! ```text
+//! produce: bytes -> check (one batch, sound) -> assign (offset, epoch, time, in place) -> log
+//! read:    log bytes -> split -> BatchRef -> records (lazy walk), inflate first if compressed
+//! own:     build (data, control, metadata batches) -> log
+//! ```
+//! Invariants: nothing here allocates by a number that was read from the batch before that number
+//! was compared with the bytes at hand or with a cap; nothing here panics on any bytes.
+//! Deliberately absent: formats v0 and v1 (refused, as produce versions below 3 are), conversion
+//! between codecs or formats, and all state: sequences and offsets are the log's business.
+
+pub mod header;
+mod varint;
+pub mod records;
+pub mod inflate;
+mod lz4;
+mod snappy;
+pub mod check;
+pub mod assign;
+pub mod build;
+
+pub use assign::{Stamp, assign};
+pub use build::{
+    BatchBuilder, BatchSpec, ControlRecord, ControlType, Record, control_batch, marker_batch,
+    metadata_batch,
+};
+pub use check::{
+    BatchError, BatchSummary, CheckLimits, CompressedCheck, Origin, RecordError, RecordFault,
+    TimestampLimits, check_produce,
+};
+pub use header::{
+    Attributes, BATCH_HEADER_BYTES, BatchHeader, BatchRef, Batches, Codec, LOG_OVERHEAD,
+    SplitError, split,
+};
+pub use inflate::{InflateError, Scratch, compress, inflate};
+pub use lz4::Lz4Error;
+pub use records::{Header, RecordRef, Records};
+pub use snappy::SnappyError;
+pub use varint::Malformed;
