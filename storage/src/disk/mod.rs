@@ -18,8 +18,10 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 mod buffer;
+pub mod memory;
 
-pub use buffer::{Memory, Slice};
+pub use buffer::{Memory, Slice, live_blocks, live_bytes};
+pub use memory::MemoryDisk;
 
 /// Unit of every direct read and write, and of the journal's rounds.
 pub const BLOCK_BYTES: usize = 4096;
@@ -41,10 +43,24 @@ pub struct DiskError {
 }
 
 impl DiskError {
+    pub(crate) fn new(operation: &'static str, path: &Path, cause: std::io::Error) -> Self {
+        Self {
+            operation,
+            path: path.to_path_buf(),
+            cause,
+        }
+    }
+
     /// No space left: not a reason to poison anything (promise 5).
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.cause.raw_os_error() == Some(28)
+    }
+
+    /// There is no such name.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.cause.kind() == std::io::ErrorKind::NotFound
     }
 }
 
@@ -109,16 +125,62 @@ pub trait Disk: Clone + 'static {
     fn replace_file(&self, path: &Path, bytes: &[u8]) -> impl Future<Output = DiskResult<()>>;
     /// Makes names created, renamed or removed in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> impl Future<Output = DiskResult<()>>;
-    /// Makes everything written so far to every file durable, new extents and sizes included
-    /// (`syncfs`, or `fdatasync` of each of `files`, as the start-up probe chose).
+    /// Makes everything written so far to `files` durable, new extents and sizes included
+    /// (`syncfs`, or `fdatasync` of each of `files`, as the start-up probe chose). Files not named
+    /// and names of any kind may or may not be covered: names are for `sync_dir`.
     fn barrier(&self, files: &[Self::File]) -> impl Future<Output = DiskResult<()>>;
     /// Free bytes that this process may still use.
     fn free_bytes(&self) -> impl Future<Output = DiskResult<u64>>;
+    /// What this disk was asked to do since it was opened.
+    fn counters(&self) -> Counters;
+}
+
+/// Operations of one disk since it was opened: the proof that acknowledgements were flushed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls of `write_at`, split ones counted by piece.
+    pub writes: u64,
+    /// Those of them that were flushed before they were answered.
+    pub durable_writes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// `sync`, `barrier` and `sync_dir`.
+    pub flushes: u64,
+    /// Direct reads.
+    pub reads: u64,
+    /// Bytes read directly.
+    pub read_bytes: u64,
+}
+
+/// Callers' side of [`File::write_at`]: a broken rule here is a bug of ours, found in simulation.
+fn assert_writable(position: u64, parts: &[Slice]) -> usize {
+    assert!(
+        position.is_multiple_of(BLOCK_BYTES as u64),
+        "write at {position}"
+    );
+    assert!(
+        parts.iter().all(Slice::is_whole_blocks),
+        "parts of a write are whole blocks"
+    );
+    parts.iter().map(|part| part.len()).sum()
+}
+
+/// Callers' side of [`File::read_at`].
+fn assert_readable(position: u64, bytes: usize) {
+    assert!(
+        position.is_multiple_of(BLOCK_BYTES as u64),
+        "read at {position}"
+    );
+    assert!(
+        bytes.is_multiple_of(BLOCK_BYTES) && bytes <= IO_BYTES_MAX,
+        "read of {bytes}"
+    );
 }
 
 /// One open file. Cheap to clone (shared descriptor); closed when the last clone is gone.
 pub trait File: Clone + 'static {
-    /// Writes whole blocks at a block-aligned position, gathered from `parts` in order.
+    /// Writes whole blocks at a block-aligned position, gathered from `parts` in order; each part
+    /// is itself whole blocks on block addresses (see [`Slice::is_whole_blocks`]).
     /// With `durable` the answer comes after the data is flushed (RWF_DSYNC or a linked fsync).
     /// Larger totals than [`IO_BYTES_MAX`] are split by the implementation.
     fn write_at(
@@ -143,4 +205,12 @@ pub trait File: Clone + 'static {
     fn buffered(
         &self,
     ) -> impl Future<Output = DiskResult<Option<std::sync::Arc<std::os::fd::OwnedFd>>>>;
+}
+
+/// Where `replace_file` writes before it renames. Kafka's own name for it, so that a left-over one
+/// means the same to both.
+fn temporary_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
 }
