@@ -1,6 +1,14 @@
-//! One shard's journal and its partitions' logs on disk. (Head to be completed.)
+//! One shard's journal and its partitions' logs on disk.
+//!
+//! The stretch of the write path in this crate: [`store::Store::append`] -> the partition's
+//! [`log`] (sequence, offset, chunk) -> [`journal`] round -> flush -> `durable` -> later moved to a
+//! segment. The read path: [`store::Store::read`] -> plan -> pieces of memory or file.
 
+pub mod counters;
 pub mod disk;
+pub mod error;
 pub mod journal;
 pub mod log;
+pub mod recover;
+pub mod store;
 pub mod testing;
