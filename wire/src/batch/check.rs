@@ -157,6 +157,12 @@ pub struct RecordError {
     pub fault: RecordFault,
 }
 
+impl RecordError {
+    const fn is_timestamp(&self) -> bool {
+        matches!(self.fault, RecordFault::Timestamp(_))
+    }
+}
+
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.fault {
@@ -235,6 +241,19 @@ pub enum BatchError {
 }
 
 impl BatchError {
+    /// Kafka's number for this refusal.
+    #[must_use]
+    pub fn code(&self) -> i16 {
+        match self {
+            Self::Crc { .. } | Self::Split(SplitError::Length(_) | SplitError::Magic(_)) => 2,
+            Self::TooLarge { .. } | Self::Inflate(InflateError::OverCap(_)) => 10,
+            Self::AppendTime | Self::MaxTimestamp(_) => 32,
+            Self::UnknownCodec(_) | Self::ZstdTooEarly => 76,
+            Self::Records(errors) if errors.iter().any(RecordError::is_timestamp) => 32,
+            _ => 87,
+        }
+    }
+
     /// The records to name in the answer; empty if the batch is refused as a whole.
     #[must_use]
     pub fn record_errors(&self) -> &[RecordError] {
