@@ -4,11 +4,17 @@
 //! [`log`] (sequence, offset, chunk) -> [`journal`] round -> flush -> `durable` -> later moved to a
 //! segment. The read path: [`store::Store::read`] -> plan -> pieces of memory or file.
 
+mod append;
 pub mod counters;
 pub mod disk;
+pub mod epochs;
 pub mod error;
+pub mod files;
 pub mod journal;
 pub mod log;
+pub mod producers;
 pub mod recover;
+pub mod retain;
+pub mod segment;
 pub mod store;
 pub mod testing;

@@ -15,6 +15,7 @@
 
 use std::path::{Path, PathBuf};
 
+use thalweg_wire::batch::BatchSummary;
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, ProducerEpoch, ProducerId, TimestampMs};
 
 use crate::disk::{Disk, Slice};
@@ -367,11 +368,7 @@ pub struct Log {
     spec: LogSpec,
 }
 
-#[expect(
-    unused_variables,
-    clippy::unused_self,
-    reason = "signatures first; bodies follow"
-)]
+#[expect(unused_variables, reason = "signatures first; bodies follow")]
 impl Log {
     /// A new, empty log that begins at offset 0. Its directory is made by the caller.
     #[must_use]
@@ -427,6 +424,17 @@ impl Log {
 
     /// Takes it: the used bytes of the block. They go to the sink as carried with the next append.
     pub fn supply_tail(&mut self, bytes: &[u8]) {
+        unimplemented!()
+    }
+
+    /// Appends one batch that `check_produce` passed (`Origin::Replica`: as the leader sent it).
+    pub fn append(
+        &mut self,
+        batch: &[u8],
+        summary: &BatchSummary,
+        context: &AppendContext,
+        sink: &mut impl EntrySink,
+    ) -> Result<Appended, AppendError> {
         unimplemented!()
     }
 

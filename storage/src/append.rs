@@ -1,0 +1,1 @@
+//! Appending: what a producer may append, and what the log writes into a batch. Pure.

@@ -1,0 +1,1 @@
+//! Producer state: who wrote what last, and which transactions are open. Pure.
