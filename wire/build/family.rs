@@ -1,0 +1,122 @@
+//! Emits what spans messages: the enum of metadata records, and the tables for tests and checks.
+
+use std::fmt::Write as _;
+
+use crate::facts::{Message, Role};
+use crate::names;
+
+fn present(messages: &[Message]) -> impl Iterator<Item = &Message> {
+    messages.iter().filter(|m| !m.versions.is_empty())
+}
+
+/// The enum over all metadata records, with what differs from record to record.
+pub(crate) fn metadata(messages: &[Message]) -> String {
+    let records: Vec<&Message> = present(messages)
+        .filter(|m| m.role == Role::Record)
+        .collect();
+    let mut variants = String::new();
+    let mut keys = String::new();
+    let mut writes = String::new();
+    let mut reads = String::new();
+    let mut froms = String::new();
+    for message in records {
+        let Some(top) = message.structs.first() else {
+            continue;
+        };
+        let name = &message.name;
+        let variant = name.trim_end_matches("Record");
+        let module = names::snake(name);
+        let life = names::lifetime(message, top, false, "'a");
+        let key = message.key.unwrap_or_default();
+        let path = format!("super::{module}::{name}");
+        let _ = writeln!(
+            variants,
+            "        /// Type {key}, versions {}.",
+            message.versions
+        );
+        let _ = writeln!(variants, "        {variant}({path}{life}),");
+        let _ = writeln!(keys, "                Self::{variant}(_) => {key},");
+        let _ = writeln!(
+            writes,
+            "                Self::{variant}(x) => w::Message::encode(x, version, out),"
+        );
+        let _ = writeln!(
+            reads,
+            "                {key} => Self::{variant}({path}View::decode(body, version)?.to_owned()),"
+        );
+        let _ = writeln!(
+            froms,
+            "    impl<'a> From<{path}{life}> for MetadataRecord<'a> {{ fn from(x: {path}{life}) -> Self {{ Self::{variant}(x) }} }}"
+        );
+    }
+    format!(
+        "/// The enum over all metadata records.
+pub mod metadata_record {{
+    use crate::bytes as w;
+
+    /// Any record of the metadata log.
+    #[derive(Clone, Debug, PartialEq)]
+    pub enum MetadataRecord<'a> {{
+{variants}    }}
+
+    impl MetadataRecord<'_> {{
+        /// The record's type as its frame says it.
+        pub fn key(&self) -> i16 {{
+            match self {{
+{keys}            }}
+        }}
+
+        /// Appends the record's body.
+        pub(crate) fn encode_body(&self, version: i16, out: &mut w::Writer) -> Result<(), w::EncodeError> {{
+            match self {{
+{writes}            }}
+        }}
+    }}
+
+    impl MetadataRecord<'static> {{
+        /// Reads a body of the type.
+        pub(crate) fn decode_body(key: i64, version: i16, body: &[u8]) -> Result<Self, w::DecodeError> {{
+            Ok(match key {{
+{reads}                key => return Err(w::DecodeError::UnknownKey {{ key }}),
+            }})
+        }}
+    }}
+
+{froms}}}
+"
+    )
+}
+
+/// A table over all messages, included by the tests: name, family, versions, and a function that
+/// takes bytes through view, copy and back.
+pub(crate) fn catalogue(messages: &[Message]) -> String {
+    let mut code = "&[\n".to_owned();
+    for message in present(messages) {
+        let module = names::snake(&message.name);
+        let _ = writeln!(
+            code,
+            "    Entry {{ family: {:?}, name: {:?}, versions: ({}, {}), round_trip: round_trip::<messages::{module}::{}View<'_>>, decode: decode::<messages::{module}::{}View<'_>> }},",
+            message.family,
+            message.name,
+            message.versions.min,
+            message.versions.max,
+            message.name,
+            message.name
+        );
+    }
+    code + "]\n"
+}
+
+/// Versions by API key, against which `api.rs` is checked when it is compiled.
+pub(crate) fn ranges(messages: &[Message]) -> String {
+    let mut code = "&[\n".to_owned();
+    for message in messages.iter().filter(|m| m.role == Role::Request) {
+        let key = message.key.unwrap_or_default();
+        let _ = writeln!(
+            code,
+            "    ({key}, {}, {}),",
+            message.versions.min, message.versions.max
+        );
+    }
+    code + "]\n"
+}
