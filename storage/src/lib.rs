@@ -6,6 +6,7 @@
 
 mod append;
 pub mod counters;
+pub mod chunks;
 pub mod disk;
 pub mod epochs;
 pub mod error;

@@ -1,3 +1,5 @@
+//! Every fault of the seeded disk, shown once.
+
 use super::*;
 use crate::disk::BLOCK_BYTES;
 use crate::testing::Executor;
