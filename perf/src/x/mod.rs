@@ -8,7 +8,11 @@ use std::process::ExitCode;
 
 pub mod check;
 pub mod failure;
+pub mod interop;
+pub mod packages;
+pub mod probe;
 pub mod process;
+pub mod server;
 
 pub use failure::{Context, Failure, Outcome};
 
@@ -24,6 +28,9 @@ const HELP: &str = "cargo x COMMAND
 
   check   format, lints, all tests (tidy among them) and docs; writes nothing
   fix     format the code and apply the lints' own suggestions
+  interop real clients and Apache Kafka's own tools against the node
+            --kafka  the same script against Apache Kafka 4.3.0
+            --dev    against the node's development build
 ";
 
 /// Runs one command; the exit code is 0 only when everything in it passed.
@@ -35,6 +42,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     let verdict = match command {
         "check" => check::check(&rest),
         "fix" => check::fix(&rest),
+        "interop" => interop::interop(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),
     };

@@ -1,0 +1,129 @@
+//! What a stopped server leaves on disk, judged by Apache Kafka itself.
+//!
+//! The dump tool ends with 0 whatever it finds, so its words are read too, and the records it saw
+//! are counted. Then Apache Kafka starts on a copy and every promise is verified against it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{CODECS, Scene, expect_equal};
+use crate::x::process::Program;
+use crate::x::server::{self, Kind, Server, Setup};
+use crate::x::{Context, Failure, Outcome};
+
+/// What the dump tool says about a damaged file.
+const COMPLAINTS: [&str; 5] = [
+    "Found",
+    "mismatch",
+    "invalid bytes",
+    "Non-consecutive",
+    "Exception",
+];
+const FILES_MAX: usize = 200;
+
+pub(super) fn stop(scene: &mut Scene) -> Outcome<()> {
+    let status = scene.server.stop()?;
+    // A Java machine that was ended by SIGTERM says so in its exit code, whatever it did before.
+    let wanted = if scene.server.setup().kind == Kind::Kafka {
+        143
+    } else {
+        0
+    };
+    expect_equal("exit code", &status.code(), &Some(wanted))
+}
+
+pub(super) fn dump(scene: &mut Scene) -> Outcome<()> {
+    let logs = scene.server.setup().log_dir();
+    let jars = scene.tools.jars.clone();
+    for codec in CODECS {
+        for topic in ["java", "kcat"] {
+            let name = format!("{topic}-{codec}-0");
+            let records = dump_records(&jars, &files(&logs.join(&name), "log")?)?;
+            let wanted = if topic == "java" { 200 } else { 300 };
+            expect_equal(&format!("records dumped from {name}"), &records, &wanted)?;
+        }
+    }
+    let perf = logs.join("perf-0");
+    dump_files(&jars, &files(&perf, "index")?, &["--index-sanity-check"])?;
+    dump_files(&jars, &files(&perf, "timeindex")?, &[])?;
+    let idempotent = logs.join("java-none-0");
+    dump_files(&jars, &files(&idempotent, "snapshot")?, &[])?;
+    let metadata = files(&logs.join("__cluster_metadata-0"), "log")?;
+    let text = dump_files(
+        &jars,
+        &metadata,
+        &["--cluster-metadata-decoder", "--skip-record-metadata"],
+    )?;
+    expect_equal(
+        "topic records in the metadata log",
+        &text.contains("TOPIC_RECORD"),
+        &true,
+    )
+}
+
+fn dump_records(jars: &Path, logs: &[PathBuf]) -> Outcome<usize> {
+    let text = dump_files(jars, logs, &["--deep-iteration", "--print-data-log"])?;
+    Ok(text
+        .lines()
+        .filter(|line| line.starts_with("| offset: "))
+        .count())
+}
+
+fn dump_files(jars: &Path, files: &[PathBuf], options: &[&str]) -> Outcome<String> {
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let output = server::java(jars, "org.apache.kafka.tools.DumpLogSegments")
+        .args(["--files", &names.join(",")])
+        .args(options)
+        .run()?;
+    let text = format!("{}{}", output.stdout, output.stderr);
+    let complaint = text
+        .lines()
+        .find(|line| COMPLAINTS.iter().any(|word| line.contains(word)));
+    match complaint {
+        Some(line) => Err(Failure::new(format!("{}: {line}", names.join(",")))),
+        None => Ok(text),
+    }
+}
+
+fn files(dir: &Path, ending: &str) -> Outcome<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).context(|| format!("listing {}", dir.display()))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == ending)
+        })
+        .take(FILES_MAX)
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(Failure::new(format!(
+            "no .{ending} file in {}",
+            dir.display()
+        )));
+    }
+    Ok(found)
+}
+
+/// Apache Kafka, with the same node id and ports, on a copy of what the server left.
+pub(super) fn serve_copy(scene: &mut Scene) -> Outcome<()> {
+    let original = scene.server.setup();
+    let name = format!("interop-copy-of-{:?}", original.kind);
+    let setup = Setup::fresh(Kind::Kafka, &name, original.port, &scene.tools.jars)?;
+    Program::new("cp")
+        .arg("-a")
+        .args([original.log_dir(), setup.log_dir()])
+        .run()?;
+    let mut kafka = Server::new(setup);
+    let ready = kafka.start()?;
+    eprintln!(
+        "Apache Kafka is ready on the copy after {} ms",
+        ready.as_millis()
+    );
+    scene.verify("Apache Kafka on a copy", &kafka.address());
+    kafka.stop()?;
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! Apache Kafka's own Java tools: topics, console producer and consumer, perf test, offsets.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{CODECS, Scene, expect_equal, expect_lines, expect_stored};
+use crate::x::process::Program;
+use crate::x::server;
+use crate::x::{Failure, Outcome};
+
+const RECORDS: usize = 200;
+const PERF_RECORDS: u64 = 50_000;
+/// A tool that needs longer hangs.
+const LIMIT: Duration = Duration::from_secs(90);
+
+pub(super) fn play(scene: &mut Scene) {
+    scene.step("kafka-topics creates, lists and describes", topics);
+    scene.step("kafka-topics deletes and creates anew", recreate);
+    scene.step("kafka-configs describes a topic", configs);
+    for codec in CODECS {
+        let topic = format!("java-{codec}");
+        let (written, read) = (topic.clone(), topic.clone());
+        scene.promise(
+            &format!("console producer and consumer, {codec}"),
+            move |scene| {
+                create(scene, &written, 1, &[])?;
+                produce(scene, &written, codec)
+            },
+            Box::new(move |tools, address| {
+                expect_stored(address, &read, codec, RECORDS as i64)?;
+                consume(&tools.jars, address, &read)
+            }),
+        );
+    }
+    scene.promise(
+        "producer perf test, lz4, idempotent, 3 partitions",
+        perf_test,
+        Box::new(|tools, address| expect_end_offsets(&tools.jars, address)),
+    );
+}
+
+fn tool(jars: &Path, class: &str, address: &str) -> Program {
+    server::java(jars, class)
+        .args(["--bootstrap-server", address])
+        .limit(LIMIT)
+}
+
+fn topic_command(scene: &Scene) -> Program {
+    tool(
+        &scene.tools.jars,
+        "org.apache.kafka.tools.TopicCommand",
+        &scene.server.address(),
+    )
+}
+
+fn create(scene: &Scene, topic: &str, partitions: u32, configs: &[&str]) -> Outcome<()> {
+    let mut program = topic_command(scene)
+        .args([
+            "--create",
+            "--topic",
+            topic,
+            "--partitions",
+            &partitions.to_string(),
+        ])
+        .args(["--replication-factor", "1"]);
+    for config in configs {
+        program = program.args(["--config", config]);
+    }
+    program.run()?;
+    Ok(())
+}
+
+fn topics(scene: &mut Scene) -> Outcome<()> {
+    create(scene, "perf", 3, &["retention.ms=700000000"])?;
+    let list = topic_command(scene).arg("--list").run()?.stdout;
+    expect_equal(
+        "perf is listed",
+        &list.lines().any(|line| line == "perf"),
+        &true,
+    )?;
+    let described = topic_command(scene)
+        .args(["--describe", "--topic", "perf"])
+        .run()?
+        .stdout;
+    for part in [
+        "PartitionCount: 3",
+        "retention.ms=700000000",
+        "Partition: 2\tLeader: 1",
+    ] {
+        if !described.contains(part) {
+            return Err(Failure::new(format!("`{part}` is not in\n{described}")));
+        }
+    }
+    Ok(())
+}
+
+fn recreate(scene: &mut Scene) -> Outcome<()> {
+    create(scene, "short-lived", 1, &[])?;
+    produce(scene, "short-lived", "none")?;
+    topic_command(scene)
+        .args(["--delete", "--topic", "short-lived"])
+        .run()?;
+    let list = topic_command(scene).arg("--list").run()?.stdout;
+    expect_equal(
+        "still listed",
+        &list.lines().any(|line| line == "short-lived"),
+        &false,
+    )?;
+    create(scene, "short-lived", 1, &[])?;
+    expect_stored(&scene.server.address(), "short-lived", "none", 0)
+}
+
+fn configs(scene: &mut Scene) -> Outcome<()> {
+    let described = tool(
+        &scene.tools.jars,
+        "kafka.admin.ConfigCommand",
+        &scene.server.address(),
+    )
+    .args(["--describe", "--topic", "perf"])
+    .run()?
+    .stdout;
+    expect_equal(
+        "the override is told",
+        &described.contains("retention.ms=700000000"),
+        &true,
+    )
+}
+
+fn key_and_value(index: usize) -> (String, String) {
+    (
+        format!("key-{index}"),
+        format!("value-{index}-{}", "as-the-river-runs-".repeat(5)),
+    )
+}
+
+fn produce(scene: &Scene, topic: &str, codec: &str) -> Outcome<()> {
+    let lines: String = (0..RECORDS)
+        .map(|index| {
+            let (key, value) = key_and_value(index);
+            format!("index:{index},from:java\t{key}\t{value}\n")
+        })
+        .collect();
+    let class = "org.apache.kafka.tools.ConsoleProducer";
+    let output = tool(&scene.tools.jars, class, &scene.server.address())
+        .args(["--topic", topic, "--compression-codec", codec])
+        .args([
+            "--command-property",
+            "acks=all",
+            "--command-property",
+            "linger.ms=50",
+        ])
+        .args([
+            "--reader-property",
+            "parse.key=true",
+            "--reader-property",
+            "parse.headers=true",
+        ])
+        .input(lines)
+        .run()?;
+    // The tool ends with 0 even when records were refused.
+    let complaints = format!("{}{}", output.stdout, output.stderr);
+    match complaints.contains("ERROR") {
+        true => Err(Failure::new(complaints)),
+        false => Ok(()),
+    }
+}
+
+fn consumer(jars: &Path, address: &str, topic: &str, properties: &[&str]) -> Program {
+    let class = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+    let mut program = tool(jars, class, address).args([
+        "--topic",
+        topic,
+        "--partition",
+        "0",
+        "--timeout-ms",
+        "20000",
+    ]);
+    for property in properties {
+        program = program.args(["--formatter-property", property]);
+    }
+    program
+}
+
+/// From the start and from the middle, each record with offset, headers, key and value.
+fn consume(jars: &Path, address: &str, topic: &str) -> Outcome<()> {
+    let shown = ["print.offset=true", "print.headers=true", "print.key=true"];
+    for start in [0, RECORDS / 2] {
+        let output = consumer(jars, address, topic, &shown)
+            .args(["--offset", &start.to_string()])
+            .args(["--max-messages", &(RECORDS - start).to_string()])
+            .run()?;
+        let wanted: Vec<String> = (start..RECORDS)
+            .map(|index| {
+                let (key, value) = key_and_value(index);
+                format!("Offset:{index}\tindex:{index},from:java\t{key}\t{value}")
+            })
+            .collect();
+        expect_lines(&format!("{topic} from {start}"), &output.stdout, &wanted)?;
+    }
+    Ok(())
+}
+
+/// What librdkafka wrote, with the timestamps it was told, as Java sees it.
+pub(super) fn consume_lines(
+    jars: &Path,
+    address: &str,
+    topic: &str,
+    wanted: &[String],
+) -> Outcome<()> {
+    let shown = [
+        "print.timestamp=true",
+        "print.headers=true",
+        "print.key=true",
+    ];
+    let output = consumer(jars, address, topic, &shown)
+        .args([
+            "--offset",
+            "earliest",
+            "--max-messages",
+            &wanted.len().to_string(),
+        ])
+        .run()?;
+    expect_lines(topic, &output.stdout, wanted)
+}
+
+fn perf_test(scene: &Scene) -> Outcome<()> {
+    let class = "org.apache.kafka.tools.ProducerPerformance";
+    let output = tool(&scene.tools.jars, class, &scene.server.address())
+        .args([
+            "--topic",
+            "perf",
+            "--num-records",
+            &PERF_RECORDS.to_string(),
+        ])
+        .args(["--record-size", "100", "--throughput", "-1"])
+        .args(["--command-property", "acks=all", "compression.type=lz4"])
+        .run()?;
+    let sent = format!("{PERF_RECORDS} records sent");
+    match output
+        .stdout
+        .lines()
+        .rev()
+        .find(|line| line.contains(&sent))
+    {
+        Some(line) => eprintln!("        {line}"),
+        None => {
+            return Err(Failure::new(format!(
+                "not all was sent:\n{}",
+                output.stdout
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn expect_end_offsets(jars: &Path, address: &str) -> Outcome<()> {
+    let class = "org.apache.kafka.tools.GetOffsetShell";
+    let output = tool(jars, class, address).args(["--topic", "perf"]).run()?;
+    let ends: Vec<u64> = output
+        .stdout
+        .lines()
+        .filter_map(|line| line.rsplit(':').next().and_then(|end| end.parse().ok()))
+        .collect();
+    expect_equal("partitions", &ends.len(), &3)?;
+    expect_equal(
+        "records in all partitions",
+        &ends.iter().sum(),
+        &PERF_RECORDS,
+    )
+}

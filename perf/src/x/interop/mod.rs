@@ -1,0 +1,226 @@
+//! `cargo x interop [--kafka] [--dev]`: real clients against Thalweg, or against Apache Kafka itself.
+//!
+//! The same script runs against both. Passing on Apache Kafka shows that the script is right;
+//! passing on Thalweg shows that Thalweg is. Each writer leaves a [`Promise`]: what must be readable,
+//! byte for byte, now, after kill -9, after a clean stop, and by Apache Kafka on a copy of the data.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+mod directory;
+mod java;
+mod kcat;
+mod librdkafka;
+
+use super::packages::{self, LIBRDKAFKA_NEW, LIBRDKAFKA_OLD};
+use super::probe;
+use super::server::{self, Build, Kind, Server, Setup};
+use super::{Context, Failure, Outcome, Tally};
+
+/// By the number in a stored batch's attributes.
+const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+const PORT: u16 = 19092;
+
+/// The clients, installed.
+#[derive(Debug)]
+struct Tools {
+    jars: PathBuf,
+    kcat: PathBuf,
+    pythons: [(&'static str, PathBuf); 2],
+    /// Timestamps of written records start here: recent, or retention would take them.
+    base_ms: u64,
+}
+
+/// Something that was acknowledged and has to stay readable.
+struct Promise {
+    name: String,
+    verify: Verify,
+}
+
+type Verify = Box<dyn Fn(&Tools, &str) -> Outcome<()>>;
+
+/// The run so far.
+struct Scene {
+    tools: Tools,
+    server: Server,
+    promises: Vec<Promise>,
+    tally: Tally,
+}
+
+pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
+    let (mut kind, mut build) = (Kind::Thalweg, Build::Release);
+    for word in arguments {
+        match *word {
+            "--kafka" => kind = Kind::Kafka,
+            "--dev" => build = Build::Dev,
+            _ => {
+                return Err(Failure::new(format!(
+                    "`{word}`: only --kafka and --dev are known"
+                )));
+            }
+        }
+    }
+    let tools = Tools::install()?;
+    let program = match kind {
+        Kind::Kafka => tools.jars.clone(),
+        Kind::Thalweg => server::thalweg(build)?,
+    };
+    let server = Server::new(Setup::fresh(
+        kind,
+        &format!("interop-{kind:?}"),
+        PORT,
+        &program,
+    )?);
+    let mut scene = Scene {
+        tools,
+        server,
+        promises: Vec::new(),
+        tally: Tally::default(),
+    };
+    scene.play()?;
+    Ok(scene.tally)
+}
+
+impl Tools {
+    fn install() -> Outcome<Self> {
+        let hour_ago = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .context(|| "the clock stands before 1970")?
+            .as_secs()
+            - 3600;
+        Ok(Self {
+            jars: packages::kafka_jars()?,
+            kcat: packages::tool("kcat", "kcat")?,
+            pythons: [
+                (LIBRDKAFKA_OLD, packages::librdkafka(LIBRDKAFKA_OLD)?),
+                (LIBRDKAFKA_NEW, packages::librdkafka(LIBRDKAFKA_NEW)?),
+            ],
+            base_ms: hour_ago * 1000,
+        })
+    }
+}
+
+impl Scene {
+    fn play(&mut self) -> Outcome<()> {
+        let ready = self.server.start()?;
+        eprintln!("ready after {} ms", ready.as_millis());
+        java::play(self);
+        kcat::play(self);
+        librdkafka::play(self);
+        self.server.kill()?;
+        let ready = self.server.start()?;
+        eprintln!("ready {} ms after kill -9", ready.as_millis());
+        self.verify("after kill -9", &self.server.address());
+        self.step("it still lives", |scene| {
+            scene
+                .server
+                .lives()
+                .then_some(())
+                .context(|| "the server has ended")
+        });
+        self.step("it stops cleanly", directory::stop);
+        self.step(
+            "Apache Kafka's dump tool reads the directory",
+            directory::dump,
+        );
+        let ready = self.server.start()?;
+        eprintln!("ready {} ms after a clean stop", ready.as_millis());
+        self.verify("after a clean stop", &self.server.address());
+        self.step("it stops cleanly again", directory::stop);
+        self.step(
+            "Apache Kafka serves a copy of the directory",
+            directory::serve_copy,
+        );
+        Ok(())
+    }
+
+    /// One named check: told at once, counted, and no reason to end the others.
+    fn step(&mut self, name: &str, check: impl FnOnce(&mut Self) -> Outcome<()>) {
+        let verdict = check(self);
+        self.tell(name, verdict);
+    }
+
+    /// A writer: what it wrote is verified at once and becomes a promise.
+    fn promise(&mut self, name: &str, write: impl FnOnce(&Self) -> Outcome<()>, verify: Verify) {
+        let address = self.server.address();
+        let verdict = write(self).and_then(|()| verify(&self.tools, &address));
+        let kept = verdict.is_ok();
+        self.tell(name, verdict);
+        if kept {
+            self.promises.push(Promise {
+                name: name.to_owned(),
+                verify,
+            });
+        }
+    }
+
+    fn verify(&mut self, when: &str, address: &str) {
+        let verdicts: Vec<_> = self
+            .promises
+            .iter()
+            .map(|promise| {
+                (
+                    format!("{when}: {}", promise.name),
+                    (promise.verify)(&self.tools, address),
+                )
+            })
+            .collect();
+        for (name, verdict) in verdicts {
+            self.tell(&name, verdict);
+        }
+    }
+
+    fn tell(&mut self, name: &str, verdict: Outcome<()>) {
+        match verdict {
+            Ok(()) => {
+                self.tally.passed += 1;
+                eprintln!("ok      {name}");
+            }
+            Err(failure) => {
+                self.tally.failed += 1;
+                eprintln!("FAILED  {name}: {failure}");
+            }
+        }
+    }
+}
+
+/// Every stored batch has this codec, and together they hold this many records.
+fn expect_stored(address: &str, topic: &str, codec: &str, records: i64) -> Outcome<()> {
+    let batches = probe::batches(address, topic, 0)?;
+    let number = CODECS.iter().position(|name| *name == codec);
+    for batch in &batches {
+        if usize::try_from(batch.codec()).ok() != number {
+            return Err(Failure::new(format!(
+                "{topic}: stored with another codec: {batch:?}"
+            )));
+        }
+    }
+    let stored: i64 = batches.iter().map(|batch| i64::from(batch.records)).sum();
+    expect_equal(&format!("records stored in {topic}"), &stored, &records)
+}
+
+fn expect_equal<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, wanted: &T) -> Outcome<()> {
+    if got == wanted {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{what}: got {got:?}, wanted {wanted:?}"
+    )))
+}
+
+/// The first line that differs says more than two long texts.
+fn expect_lines(what: &str, got: &str, wanted: &[String]) -> Outcome<()> {
+    let got: Vec<&str> = got.lines().collect();
+    for (index, (line, expected)) in got.iter().zip(wanted).enumerate() {
+        expect_equal(
+            &format!("{what}, line {}", index + 1),
+            line,
+            &expected.as_str(),
+        )?;
+    }
+    expect_equal(
+        &format!("{what}, number of lines"),
+        &got.len(),
+        &wanted.len(),
+    )
+}

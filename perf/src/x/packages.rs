@@ -1,0 +1,140 @@
+//! What the driver needs from package clients: Apache Kafka's jars, librdkafka, kcat.
+//!
+//! Everything goes through the ordinary clients (mvn, pip, apt-get) as the machine has them set up,
+//! into `.x/` at the top of the work tree; a finished folder has a mark, so that an interrupted
+//! install is done again. What does not install is a failure, never a skip.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::process::Program;
+use super::{Context, Failure, Outcome};
+
+pub const KAFKA_VERSION: &str = "4.3.0";
+/// Among 2.0 to 2.11: those stop compressing when Produce is advertised from a version above 0.
+pub const LIBRDKAFKA_OLD: &str = "2.3.0";
+/// The newest release when this was written.
+pub const LIBRDKAFKA_NEW: &str = "2.16.1";
+
+const KAFKA_JARS: &[(&str, &str, &str)] = &[
+    ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
+    ("org.apache.kafka", "kafka-tools", KAFKA_VERSION),
+    ("org.apache.kafka", "kafka-clients", KAFKA_VERSION),
+    ("org.apache.kafka", "kafka-streams", KAFKA_VERSION),
+    // The log back end that Kafka's own distribution ships.
+    ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.1"),
+    ("org.apache.logging.log4j", "log4j-core", "2.25.1"),
+    ("org.apache.logging.log4j", "log4j-1.2-api", "2.25.1"),
+];
+
+/// The top of the work tree.
+#[must_use]
+pub fn root() -> PathBuf {
+    let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_dir.parent().unwrap_or(crate_dir).to_owned()
+}
+
+/// The driver's own folder; git does not see it.
+#[must_use]
+pub fn cache() -> PathBuf {
+    root().join(".x")
+}
+
+/// The folder with Apache Kafka's jars and all they need at run time.
+pub fn kafka_jars() -> Outcome<PathBuf> {
+    tool("java", "openjdk-17-jre-headless")?;
+    folder(&format!("kafka-{KAFKA_VERSION}"), |dir| {
+        tool("mvn", "maven")?;
+        let project = dir.join("pom.xml");
+        fs::write(&project, pom()).context(|| "writing the Maven project")?;
+        let into = format!("-DoutputDirectory={}", dir.display());
+        Program::new("mvn")
+            .args([
+                "-q",
+                "-B",
+                "dependency:copy-dependencies",
+                "-DincludeScope=runtime",
+                &into,
+            ])
+            .in_dir(dir)
+            .run()?;
+        Ok(())
+    })
+}
+
+/// The Python of a virtual environment that has this version of librdkafka's client.
+pub fn librdkafka(version: &str) -> Outcome<PathBuf> {
+    let dir = folder(&format!("librdkafka-{version}"), |dir| {
+        let python = tool("python3", "python3")?;
+        let made = Program::new(&python)
+            .args(["-m", "venv"])
+            .arg(dir)
+            .finish()?;
+        if !made.status.success() {
+            apt("python3-venv")?;
+            Program::new(&python).args(["-m", "venv"]).arg(dir).run()?;
+        }
+        let package = format!("confluent-kafka=={version}");
+        Program::new(dir.join("bin/pip"))
+            .args(["install", "--quiet", &package])
+            .run()?;
+        Ok(())
+    })?;
+    Ok(dir.join("bin/python"))
+}
+
+/// A program on the path, installed from Debian's package if it is not there.
+pub fn tool(name: &str, package: &str) -> Outcome<PathBuf> {
+    if let Some(path) = on_path(name) {
+        return Ok(path);
+    }
+    apt(package)?;
+    on_path(name).ok_or_else(|| Failure::new(format!("`{package}` brought no program `{name}`")))
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}
+
+fn apt(package: &str) -> Outcome<()> {
+    eprintln!("installing {package}");
+    Program::new("apt-get").args(["update", "-qq"]).run()?;
+    Program::new("apt-get")
+        .args(["install", "-y", "-qq", "--no-install-recommends", package])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .run()?;
+    Ok(())
+}
+
+/// A folder of the cache, filled once.
+fn folder(name: &str, fill: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<PathBuf> {
+    let dir = cache().join(name);
+    let mark = dir.join(".complete");
+    if !mark.exists() {
+        eprintln!("installing {name}");
+        fs::create_dir_all(&dir).context(|| format!("creating {}", dir.display()))?;
+        fill(&dir)?;
+        fs::write(&mark, "").context(|| "marking an install as complete")?;
+    }
+    Ok(dir)
+}
+
+fn pom() -> String {
+    let dependencies: String = KAFKA_JARS
+        .iter()
+        .map(|(group, artifact, version)| {
+            format!(
+                "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+                 <version>{version}</version></dependency>\n"
+            )
+        })
+        .collect();
+    format!(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>thalweg</groupId>\
+         <artifactId>interop</artifactId><version>1</version><packaging>pom</packaging>\n\
+         <dependencies>\n{dependencies}</dependencies></project>\n"
+    )
+}
