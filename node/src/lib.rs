@@ -1,1 +1,13 @@
-//! thalweg-node: see README.md. (Head to be written by the crate's author.)
+//! The node: sockets, shards, request handlers, start and stop, command line.
+//!
+//! ```text
+//! socket -> net/connection -> net/frames -> dispatch -> handlers/kNN_* -> shard/router
+//!   -> shard/partition -> storage ... -> shard/parked -> net/connection -> net/send_file -> socket
+//! ```
+
+pub mod net;
+pub mod request;
+pub mod outgoing;
+pub mod shard;
+pub mod runtime;
+pub mod metrics;

@@ -102,7 +102,9 @@ fn read_fetch(answer: &[u8]) -> Option<Result<Vec<StoredBatch>, i16>> {
     reader.int32()?;
     let code = reader.int16()?;
     if code != 0 {
-        return Some(Err(code));
+        return Some(Err(Failure::new(format!(
+            "fetch was answered with error code {code}"
+        ))));
     }
     reader.take(16)?; // high watermark, last stable offset
     let aborted = usize::try_from(reader.int32()?.max(0)).ok()?;

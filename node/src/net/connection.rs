@@ -1,0 +1,370 @@
+//! One connection: frames in, answers out in the order of the requests.
+//!
+//! Two tasks share a connection. The reader cuts frames, starts each request in order and goes on
+//! with the next; the writer sends answers from the front of the pipeline, all that are ready in
+//! one go. Invariants: an answer never overtakes an earlier one; after a request that closes the
+//! connection nothing more is read or sent; the reader stops while the pipeline holds
+//! [`Limits::pipeline_requests_max`] requests or the connection's or shard's bytes in flight are
+//! used up, so a peer that does not read its answers stops being read.
+//! Deliberately absent: what requests mean ([`Service`]), idle times (`net/registry.rs`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+
+use super::frames::{FrameError, Frames, RESERVE_BYTES_MAX};
+use super::send_file::Socket;
+use crate::metrics::Metrics;
+use crate::outgoing::{Answer, Outgoing};
+use crate::request::{Frame, Origin};
+use crate::shard::host::{Host, Queue};
+use crate::shard::wait::{Budget, LocalFuture, Permit, Signal, Turnstile, poll_once};
+
+/// Limits of connections; each has a test that reaches it in `tests/limits.rs`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest frame (`socket.request.max.bytes`).
+    pub frame_bytes_max: usize,
+    /// Requests of one connection that are read but not answered.
+    pub pipeline_requests_max: usize,
+    /// Bytes of one connection's requests and answers that are not done with.
+    pub pipeline_bytes_max: usize,
+    /// Bytes of all requests of a shard that are being worked on.
+    pub shard_request_bytes_max: usize,
+    /// Bytes of all unfinished frames of a shard; a connection that would exceed it is closed.
+    pub shard_partial_bytes_max: usize,
+    /// Connections of a shard.
+    pub connections_max: usize,
+}
+
+/// What the connections of one shard share.
+pub struct Net {
+    /// Their limits.
+    pub limits: Limits,
+    /// The world.
+    pub host: Rc<dyn Host>,
+    /// What requests are given to.
+    pub service: Rc<dyn Service>,
+    /// The shard's counters.
+    pub metrics: Rc<Metrics>,
+    /// Bytes of requests being worked on.
+    pub request_bytes: Budget,
+    /// Bytes of unfinished frames.
+    pub partial_bytes: Cell<usize>,
+    /// Where sockets are read into before the bytes are sorted.
+    pub scratch: RefCell<Vec<u8>>,
+}
+
+/// Who answers requests.
+pub trait Service {
+    /// Starts a request. Called in the order of a connection's requests; the order of appends is
+    /// taken here, from `link`, before the future is first polled.
+    fn call(&self, frame: Frame, link: &Rc<Link>) -> LocalFuture<Answer>;
+}
+
+/// What requests of one connection share.
+pub struct Link {
+    /// Where they come from.
+    pub origin: Origin,
+    /// The order of their appends.
+    pub appends: Turnstile,
+    /// When the last bytes came, on the host's clock.
+    pub heard: Cell<u64>,
+    closed: Cell<bool>,
+    closing: Signal,
+}
+
+impl Link {
+    /// The link of a new connection.
+    #[must_use]
+    pub fn new(origin: Origin, now: u64) -> Rc<Self> {
+        Rc::new(Self {
+            origin,
+            appends: Turnstile::default(),
+            heard: Cell::new(now),
+            closed: Cell::new(false),
+            closing: Signal::default(),
+        })
+    }
+
+    /// Tells everything that waits on behalf of the peer that it is gone.
+    pub fn close(&self) {
+        self.closed.set(true);
+        self.closing.notify();
+    }
+
+    /// Resolves when the connection is over.
+    pub async fn closed(&self) {
+        while !self.closed.get() {
+            self.closing.wait().await;
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// The peer closed it.
+    Eof,
+    /// The peer closed it in the middle of a frame, or its socket failed.
+    Io(io::Error),
+    /// Its bytes are no frames.
+    Frame(FrameError),
+    /// A request asked for it (malformed, unsupported, failed acks=0 produce).
+    Request(String),
+    /// Unfinished frames of this shard have no room for more.
+    PartialBytes(usize),
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Eof => write!(f, "closed by the peer"),
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Frame(error) => write!(f, "{error}"),
+            Self::Request(reason) => write!(f, "{reason}"),
+            Self::PartialBytes(bytes) => {
+                write!(
+                    f,
+                    "unfinished requests hold {bytes} bytes, no room for more"
+                )
+            }
+        }
+    }
+}
+
+struct Entry {
+    answer: RefCell<Option<Answer>>,
+    _bytes: Permit,
+    _shard_bytes: Permit,
+}
+
+/// Requests that are read and not yet answered, in order.
+struct Pipeline {
+    entries: RefCell<VecDeque<Rc<Entry>>>,
+    bytes: Budget,
+    /// An entry was answered, or reading has ended.
+    ready: Signal,
+    /// An entry was sent.
+    room: Signal,
+    reading_over: Cell<bool>,
+    ending: RefCell<Option<Ending>>,
+}
+
+impl Pipeline {
+    fn end(&self, ending: Ending) {
+        let mut slot = self.ending.borrow_mut();
+        if slot.is_none() {
+            *slot = Some(ending);
+        }
+    }
+
+    fn take_ready(&self) -> Vec<Rc<Entry>> {
+        let mut entries = self.entries.borrow_mut();
+        let mut ready = Vec::new();
+        while entries
+            .front()
+            .is_some_and(|entry| entry.answer.borrow().is_some())
+        {
+            ready.extend(entries.pop_front());
+        }
+        ready
+    }
+}
+
+/// Serves one connection until it ends and says why it did.
+pub async fn serve(net: Rc<Net>, socket: Rc<Socket>, link: Rc<Link>) -> Ending {
+    let pipeline = Rc::new(Pipeline {
+        entries: RefCell::default(),
+        bytes: Budget::new(net.limits.pipeline_bytes_max),
+        ready: Signal::default(),
+        room: Signal::default(),
+        reading_over: Cell::new(false),
+        ending: RefCell::default(),
+    });
+    let reader = {
+        let (net, socket) = (Rc::clone(&net), Rc::clone(&socket));
+        let (link, pipeline) = (Rc::clone(&link), Rc::clone(&pipeline));
+        async move {
+            let ending = read_requests(&net, &socket, &link, &pipeline).await;
+            pipeline.end(ending);
+            pipeline.reading_over.set(true);
+            pipeline.ready.notify();
+        }
+    };
+    net.host.spawn(Queue::Network, Box::pin(reader));
+    write_answers(&net, &socket, &pipeline).await;
+    link.close();
+    socket.shut_down();
+    // Requests still being worked on keep what they hold until they are done; nobody waits.
+    pipeline.entries.borrow_mut().clear();
+    // The reader ends by itself: its socket is shut down, and nothing it waits for needs the peer.
+    while !pipeline.reading_over.get() {
+        let wait = pipeline.ready.wait();
+        pipeline.room.notify();
+        wait.await;
+    }
+    pipeline.ending.take().unwrap_or(Ending::Eof)
+}
+
+async fn read_requests(
+    net: &Rc<Net>,
+    socket: &Socket,
+    link: &Rc<Link>,
+    pipeline: &Rc<Pipeline>,
+) -> Ending {
+    let mut frames = Frames::new(net.limits.frame_bytes_max);
+    let mut partial = Partial { net, bytes: 0 };
+    let ending = loop {
+        while let Some(frame) = frames.next() {
+            if !start(net, link, pipeline, frame).await {
+                return Ending::Eof;
+            }
+        }
+        let received = receive(net, socket, &mut frames).await;
+        let all = partial.set(frames.partial_bytes());
+        match received {
+            Ok(Ok(0)) if frames.partial_bytes() == 0 => break Ending::Eof,
+            Ok(Ok(0)) => break Ending::Io(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Ok(_)) if all > net.limits.shard_partial_bytes_max => {
+                break Ending::PartialBytes(all);
+            }
+            Ok(Ok(bytes)) => {
+                link.heard.set(net.host.now().mono);
+                net.metrics.received_bytes.add(bytes as u64);
+            }
+            Ok(Err(error)) => break Ending::Frame(error),
+            Err(error) => break Ending::Io(error),
+        }
+    };
+    // Requests that came whole before a bad one are still answered.
+    while let Some(frame) = frames.next() {
+        if !start(net, link, pipeline, frame).await {
+            break;
+        }
+    }
+    ending
+}
+
+/// One connection's share of the bytes of unfinished frames.
+struct Partial<'a> {
+    net: &'a Net,
+    bytes: usize,
+}
+
+impl Partial<'_> {
+    /// Sets the share; answers the sum of all.
+    fn set(&mut self, bytes: usize) -> usize {
+        let all = self.net.partial_bytes.get() - self.bytes + bytes;
+        self.net.partial_bytes.set(all);
+        self.bytes = bytes;
+        all
+    }
+}
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// One read from the socket: straight into a large unfinished frame, or through the scratch.
+async fn receive(
+    net: &Net,
+    socket: &Socket,
+    frames: &mut Frames,
+) -> io::Result<Result<usize, FrameError>> {
+    if let Some(buffer) = frames.direct() {
+        if let Some(bytes) = socket.receive_into(buffer)? {
+            return Ok(frames.received().map(|()| bytes));
+        }
+    }
+    let mut fed = Ok(());
+    let bytes = socket
+        .receive(&net.scratch, |bytes| fed = frames.feed(bytes))
+        .await?;
+    Ok(fed.map(|()| bytes))
+}
+
+/// Starts a request; false if the connection is over.
+async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: Frame) -> bool {
+    while pipeline.entries.borrow().len() >= net.limits.pipeline_requests_max {
+        let wait = pipeline.room.wait();
+        wait.await;
+        if link.closed.get() {
+            return false;
+        }
+    }
+    let bytes = pipeline.bytes.take(frame.len()).await;
+    let shard_bytes = net.request_bytes.take(frame.len()).await;
+    if link.closed.get() || pipeline.ending.borrow().is_some() {
+        return false;
+    }
+    let entry = Rc::new(Entry {
+        answer: RefCell::new(None),
+        _bytes: bytes,
+        _shard_bytes: shard_bytes,
+    });
+    pipeline.entries.borrow_mut().push_back(Rc::clone(&entry));
+    let mut work = net.service.call(frame, link);
+    // Most requests make progress, and many are done, without waiting: no task for those.
+    if let Some(answer) = poll_once(&mut work) {
+        *entry.answer.borrow_mut() = Some(answer);
+        pipeline.ready.notify();
+        return true;
+    }
+    let pipeline = Rc::clone(pipeline);
+    net.host.spawn(
+        Queue::Network,
+        Box::pin(async move {
+            let answer = work.await;
+            *entry.answer.borrow_mut() = Some(answer);
+            pipeline.ready.notify();
+        }),
+    );
+    true
+}
+
+async fn write_answers(net: &Net, socket: &Socket, pipeline: &Pipeline) {
+    loop {
+        let wait = pipeline.ready.wait();
+        let ready = pipeline.take_ready();
+        if ready.is_empty() {
+            if pipeline.reading_over.get() && pipeline.entries.borrow().is_empty() {
+                return;
+            }
+            wait.await;
+            continue;
+        }
+        let mut responses: Vec<Outgoing> = Vec::with_capacity(ready.len());
+        let mut close = None;
+        for entry in &ready {
+            match entry.answer.borrow_mut().take() {
+                Some(Answer::Respond(outgoing)) => responses.push(outgoing),
+                Some(Answer::Close(reason)) => {
+                    close = Some(reason);
+                    break;
+                }
+                Some(Answer::Silent) | None => {}
+            }
+        }
+        let sent = socket.send(&responses).await;
+        net.metrics.count_sent(socket.take_sent());
+        drop(responses);
+        drop(ready);
+        pipeline.room.notify();
+        if let Err(error) = sent {
+            pipeline.end(Ending::Io(error));
+            return;
+        }
+        if let Some(reason) = close {
+            pipeline.end(Ending::Request(reason));
+            return;
+        }
+    }
+}
+
+const _: () = assert!(RESERVE_BYTES_MAX <= SCRATCH_BYTES);
+/// Size of a shard's scratch: one read of a socket takes at most this much.
+pub const SCRATCH_BYTES: usize = 256 << 10;

@@ -1,0 +1,6 @@
+//! Sockets: listening, frames, connections, sending.
+
+pub mod connection;
+pub mod frames;
+pub mod listener;
+pub mod send_file;

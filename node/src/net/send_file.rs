@@ -1,0 +1,219 @@
+//! Pieces -> socket: gathered sends of memory, sendfile of file ranges, waiting for room.
+//!
+//! Invariants: bytes leave in the order of the pieces; one sendfile moves at most
+//! [`SEND_FILE_BYTES_MAX`] and the task yields after each; a failed or short send is an error and
+//! the caller closes the connection, since a response whose head is out can't be taken back.
+//! The socket is non-blocking (sendfile has no flag of its own for that); waiting is done by
+//! glommio, which polls the socket for room when `poll_write` finds none.
+//!
+//! This file and the disk's are the only ones with `unsafe`: glommio's sockets give and take raw
+//! descriptors only. Deliberately absent: deciding what is resident (storage does).
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::pin::Pin;
+use std::task::Poll;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use glommio::net::{TcpListener, TcpStream};
+use rustix::net::{SendAncillaryBuffer, SendFlags};
+
+use crate::outgoing::{FilePiece, OutPiece, Outgoing};
+
+/// Largest range that one sendfile call moves; more would hold the shard too long (design: reads).
+pub const SEND_FILE_BYTES_MAX: usize = 256 << 10;
+/// Most parts of one gathered send; the kernel's limit is 1,024.
+const GATHER_PARTS_MAX: usize = 256;
+/// How much is pushed through memory when the socket is full before sendfile goes on.
+const BRIDGE_BYTES: usize = 4096;
+
+/// Bytes that left a socket, by the way they took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Copied from memory by the kernel.
+    pub memory: u64,
+    /// By sendfile.
+    pub file: u64,
+}
+
+/// A connected socket, shared by the reading and the writing task of its connection.
+pub struct Socket {
+    stream: RefCell<TcpStream>,
+    raw: RawFd,
+    sent: Cell<Sent>,
+}
+
+impl Socket {
+    /// Takes over an accepted socket on this shard.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let raw = socket.into_raw_fd();
+        // SAFETY: the descriptor was owned until the line above and is given up to the stream.
+        let stream = unsafe { TcpStream::from_raw_fd(raw) };
+        Ok(Self {
+            stream: RefCell::new(stream),
+            raw,
+            sent: Cell::default(),
+        })
+    }
+
+    /// The descriptor, for calls that glommio lacks.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: `self.stream` owns this descriptor, is never replaced, and lives as long as
+        // `self`, which the result borrows.
+        unsafe { BorrowedFd::borrow_raw(self.raw) }
+    }
+
+    /// Ends both directions: pending reads see the end, pending sends fail.
+    pub fn shut_down(&self) {
+        // A socket that is already closed by the peer has nothing left to shut down.
+        let _already_gone = rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Both);
+    }
+
+    /// Waits for bytes and hands them to `take`, at most the length of `scratch` at a time.
+    /// Answers how many there were; 0 is the end.
+    pub async fn receive(
+        &self,
+        scratch: &RefCell<Vec<u8>>,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut scratch = scratch.borrow_mut();
+            let mut stream = self.stream.borrow_mut();
+            match Pin::new(&mut *stream).poll_read(context, &mut scratch) {
+                Poll::Ready(Ok(bytes)) => {
+                    take(scratch.get(..bytes).unwrap_or_default());
+                    Poll::Ready(Ok(bytes))
+                }
+                other => other,
+            }
+        })
+        .await
+    }
+
+    /// Receives straight into `buffer`'s spare room if bytes are there; `None` if not.
+    pub fn receive_into(&self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let room = rustix::buffer::spare_capacity(buffer);
+        match rustix::net::recv(self.fd(), room, rustix::net::RecvFlags::DONTWAIT) {
+            Ok((bytes, _)) => Ok(Some(bytes)),
+            Err(rustix::io::Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What has left so far; the counter starts again.
+    pub fn take_sent(&self) -> Sent {
+        self.sent.take()
+    }
+
+    /// Sends whole responses, in order.
+    pub async fn send(&self, responses: &[Outgoing]) -> io::Result<()> {
+        let mut memory: Vec<&[u8]> = Vec::new();
+        for piece in responses.iter().flat_map(|response| &response.pieces) {
+            match piece {
+                OutPiece::Bytes(bytes) => memory.push(bytes),
+                OutPiece::Memory(slice) => memory.push(slice),
+                OutPiece::File(file) => {
+                    self.send_memory(&memory, true).await?;
+                    memory.clear();
+                    self.send_range(file).await?;
+                }
+            }
+        }
+        self.send_memory(&memory, false).await
+    }
+
+    async fn send_memory(&self, parts: &[&[u8]], more: bool) -> io::Result<()> {
+        let mut parts: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest: &mut [IoSlice<'_>] = &mut parts;
+        IoSlice::advance_slices(&mut rest, 0);
+        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        flags.set(SendFlags::MORE, more);
+        while let Some(first) = rest.first() {
+            let batch = rest.get(..GATHER_PARTS_MAX).unwrap_or(rest);
+            let mut control = SendAncillaryBuffer::default();
+            let sent = match rustix::net::sendmsg(self.fd(), batch, &mut control, flags) {
+                Ok(sent) => sent,
+                Err(rustix::io::Errno::AGAIN) => self.write(first).await?,
+                Err(rustix::io::Errno::INTR) => 0,
+                Err(error) => return Err(error.into()),
+            };
+            self.count(sent, 0);
+            IoSlice::advance_slices(&mut rest, sent);
+        }
+        Ok(())
+    }
+
+    /// Waits for room and sends from one part.
+    async fn write(&self, part: &[u8]) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut stream = self.stream.borrow_mut();
+            Pin::new(&mut *stream).poll_write(context, part)
+        })
+        .await
+    }
+
+    async fn send_range(&self, piece: &FilePiece) -> io::Result<()> {
+        let mut position = piece.position;
+        let end = piece.position + piece.bytes as u64;
+        while position < end {
+            let bytes = usize::try_from(end - position)
+                .unwrap_or(SEND_FILE_BYTES_MAX)
+                .min(SEND_FILE_BYTES_MAX);
+            let before = position;
+            match rustix::fs::sendfile(self.fd(), &piece.file, Some(&mut position), bytes) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {
+                    self.count(0, position - before);
+                    glommio::yield_if_needed().await;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    position += self.bridge(piece, position, bytes).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The socket is full: the next few bytes go through memory, because that wait exists.
+    async fn bridge(&self, piece: &FilePiece, position: u64, bytes: usize) -> io::Result<u64> {
+        let mut block = vec![0_u8; bytes.min(BRIDGE_BYTES)];
+        let read = rustix::io::pread(&piece.file, block.as_mut_slice(), position)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        block.truncate(read);
+        let sent = self.write(&block).await?;
+        self.count(sent, 0);
+        Ok(sent as u64)
+    }
+
+    fn count(&self, memory: usize, file: u64) {
+        let mut sent = self.sent.get();
+        sent.memory += memory as u64;
+        sent.file += file;
+        self.sent.set(sent);
+    }
+}
+
+/// A listening socket that was made elsewhere, on this executor.
+pub fn listen_on(socket: OwnedFd) -> TcpListener {
+    let raw = socket.into_raw_fd();
+    // SAFETY: the descriptor was owned until the line above and is given up to the listener.
+    unsafe { TcpListener::from_raw_fd(raw) }
+}
+
+/// Waits for a connection; the socket belongs to no executor yet.
+pub async fn accept(listener: &TcpListener) -> io::Result<(OwnedFd, SocketAddr)> {
+    let accepted = listener.shared_accept().await.map_err(io::Error::from)?;
+    let peer = accepted.peer_addr().map_err(io::Error::from)?;
+    let stream = accepted.bind_to_executor();
+    // SAFETY: `stream` owns the descriptor and outlives the borrow.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    Ok((borrowed.try_clone_to_owned()?, peer))
+}

@@ -1,0 +1,4 @@
+//! Start, stop, clocks, cores: what is around the shards.
+
+pub mod clock;
+pub mod place;
