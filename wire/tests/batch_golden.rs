@@ -1,6 +1,12 @@
 //! Batches as Apache Kafka's own classes write them (`tests/golden/batches`): read, checked, and
 //! where our builder can say the same, built to the same bytes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
+
 use std::path::PathBuf;
 
 use thalweg_wire::batch::{

@@ -1,6 +1,13 @@
 //! Batches that lie: each gets its Kafka error, none a panic, and none more memory or work than
 //! its cap.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
+
 use std::path::PathBuf;
 
 use thalweg_wire::batch::{
@@ -281,7 +288,7 @@ fn named_records_are_limited() {
         builder.push(&Record::default());
     }
     let cause = check(&builder.finish_plain(), &keys).unwrap_err();
-    let max = thalweg_wire::batch::check::RECORD_ERRORS_MAX;
+    let max = thalweg_wire::batch::RECORD_ERRORS_MAX;
     assert_eq!(cause.record_errors().len(), max);
 }
 

@@ -102,9 +102,7 @@ fn read_fetch(answer: &[u8]) -> Option<Result<Vec<StoredBatch>, i16>> {
     reader.int32()?;
     let code = reader.int16()?;
     if code != 0 {
-        return Some(Err(Failure::new(format!(
-            "fetch was answered with error code {code}"
-        ))));
+        return Some(Err(code));
     }
     reader.take(16)?; // high watermark, last stable offset
     let aborted = usize::try_from(reader.int32()?.max(0)).ok()?;

@@ -16,6 +16,7 @@ pub mod records;
 pub mod inflate;
 mod lz4;
 mod snappy;
+mod error;
 pub mod check;
 pub mod assign;
 pub mod build;
@@ -26,9 +27,9 @@ pub use build::{
     metadata_batch,
 };
 pub use check::{
-    BatchError, BatchSummary, CheckLimits, CompressedCheck, Origin, RecordError, RecordFault,
-    TimestampLimits, check_produce,
+    BatchSummary, CheckLimits, CompressedCheck, Origin, TimestampLimits, check_produce,
 };
+pub use error::{BatchError, RECORD_ERRORS_MAX, RecordError, RecordFault};
 pub use header::{
     Attributes, BATCH_HEADER_BYTES, BatchHeader, BatchRef, Batches, Codec, LOG_OVERHEAD,
     SplitError, split,
