@@ -27,7 +27,7 @@ pub(crate) fn owned(message: &Message, record: &Structure) -> String {
 fn default(message: &Message, record: &Structure) -> String {
     let life = names::lifetime(message, record, false, "'_");
     let mut code = format!(
-        "    impl Default for {}{life} {{\n        fn default() -> Self {{\n            Self {{\n",
+        "    impl Default for {}{life} {{\n        #[inline]\n        fn default() -> Self {{\n            Self {{\n",
         record.name
     );
     for field in &record.fields {
@@ -44,7 +44,7 @@ fn default(message: &Message, record: &Structure) -> String {
 fn encode(message: &Message, record: &Structure) -> String {
     let life = names::lifetime(message, record, false, "'_");
     let mut code = format!(
-        "    impl w::Encode for {}{life} {{\n        fn write(&self, out: &mut w::Writer, v: w::Version) -> Result<(), w::EncodeError> {{\n            let _ = (&out, v);\n",
+        "    impl w::Encode for {}{life} {{\n        #[inline]\n        fn write(&self, out: &mut w::Writer, v: w::Version) -> Result<(), w::EncodeError> {{\n            let _ = (&out, v);\n",
         record.name
     );
     for field in &record.fields {
@@ -221,6 +221,7 @@ pub(crate) fn message(message: &Message) -> String {
 
     impl{impl_life} {name}View{view} {{
         /// Checks and views a message that fills `body` exactly.
+        #[inline]
         pub fn decode(body: &{body_life} [u8], version: i16) -> Result<Self, w::DecodeError> {{
             <Self as w::View>::decode(body, version)
         }}

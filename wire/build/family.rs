@@ -107,16 +107,17 @@ pub(crate) fn catalogue(messages: &[Message]) -> String {
     code + "]\n"
 }
 
-/// Versions by API key, against which `api.rs` is checked when it is compiled.
+/// Versions by API key (lowest, highest, first flexible), against which `api.rs` is checked.
 pub(crate) fn ranges(messages: &[Message]) -> String {
     let mut code = "&[\n".to_owned();
-    for message in messages.iter().filter(|m| m.role == Role::Request) {
+    for message in present(messages).filter(|m| m.role == Role::Request) {
         let key = message.key.unwrap_or_default();
-        let _ = writeln!(
-            code,
-            "    ({key}, {}, {}),",
-            message.versions.min, message.versions.max
-        );
+        let (min, max) = (message.versions.min, message.versions.max);
+        let first = match message.flexible {
+            flexible if flexible.is_empty() => i16::MAX,
+            flexible => flexible.min,
+        };
+        let _ = writeln!(code, "    ({key}, {min}, {max}, {first}),");
     }
     code + "]\n"
 }

@@ -27,7 +27,7 @@ pub(crate) fn view(message: &Message, record: &Structure) -> String {
 fn default(message: &Message, record: &Structure) -> String {
     let life = names::lifetime(message, record, true, "'_");
     let mut code = format!(
-        "    impl Default for {}View{life} {{\n        fn default() -> Self {{\n            Self {{\n",
+        "    impl Default for {}View{life} {{\n        #[inline]\n        fn default() -> Self {{\n            Self {{\n",
         record.name
     );
     for field in &record.fields {
@@ -45,7 +45,7 @@ fn decode(message: &Message, record: &Structure) -> String {
     let name = &record.name;
     let life = names::lifetime(message, record, true, "'a");
     let mut code = format!(
-        "    impl<'a> w::Decode<'a> for {name}View{life} {{\n        fn size_min(v: w::Version) -> usize {{\n{}        }}\n\n        fn read(r: &mut w::Reader<'a>, v: w::Version) -> Result<Self, w::DecodeError> {{\n",
+        "    impl<'a> w::Decode<'a> for {name}View{life} {{\n        #[inline]\n        fn size_min(v: w::Version) -> usize {{\n{}        }}\n\n        #[inline]\n        fn read(r: &mut w::Reader<'a>, v: w::Version) -> Result<Self, w::DecodeError> {{\n",
         size_min_body(message, record)
     );
     let tagged: Vec<&Field> = record.fields.iter().filter(|f| f.tag.is_some()).collect();
@@ -208,7 +208,7 @@ fn to_owned(message: &Message, record: &Structure) -> String {
     let life = names::lifetime(message, record, true, "'_");
     let owned = names::lifetime(message, record, false, "'static");
     let mut code = format!(
-        "    impl {name}View{life} {{\n        /// A copy that borrows nothing.\n        pub fn to_owned(&self) -> {name}{owned} {{\n            {name} {{\n"
+        "    impl {name}View{life} {{\n        /// A copy that borrows nothing.\n        #[inline]\n        pub fn to_owned(&self) -> {name}{owned} {{\n            {name} {{\n"
     );
     for field in &record.fields {
         let name = names::field(&field.name);

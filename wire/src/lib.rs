@@ -13,8 +13,13 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
-pub mod batch;
+// In the order in which a request meets them.
 pub mod bytes;
-pub mod frame;
 pub mod ids;
+pub mod error_code;
+pub mod frame;
+pub mod header;
+pub mod api;
 pub mod messages;
+pub mod batch;
+pub mod outgoing;
