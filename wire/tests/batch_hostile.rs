@@ -107,7 +107,7 @@ fn patched(at: usize, with: &[u8]) -> Vec<u8> {
 #[test]
 fn each_lie_in_the_header_has_its_error() {
     let refuse = |bytes: &[u8], code: i16| match check(bytes, &limits()) {
-        Err(cause) => assert_eq!(cause.code(), code, "{cause}"),
+        Err(cause) => assert_eq!(cause.code().code(), code, "{cause}"),
         Ok(()) => panic!("taken, and should be refused with {code}"),
     };
     let good = batch(Codec::None, 3);
@@ -152,7 +152,7 @@ fn a_wrong_crc_is_corrupt() {
         bytes[at] ^= 1;
         let cause = check(&bytes, &limits()).unwrap_err();
         // A flip in the codec's bits is told by what it then says; all else by the CRC.
-        assert!(matches!(cause.code(), 2 | 76), "{at}: {cause}");
+        assert!(matches!(cause.code().code(), 2 | 76), "{at}: {cause}");
         bytes[at] ^= 1;
     }
 }
@@ -166,7 +166,7 @@ fn sizes_are_limited() {
     };
     check(&bytes, &limits(bytes.len())).unwrap();
     let cause = check(&bytes, &limits(bytes.len() - 1)).unwrap_err();
-    assert_eq!(cause.code(), 10);
+    assert_eq!(cause.code().code(), 10);
 }
 
 #[test]
@@ -177,7 +177,10 @@ fn zstd_needs_a_request_that_knows_it() {
     };
     check(&batch(Codec::Lz4, 3), &limits).unwrap();
     assert_eq!(
-        check(&batch(Codec::Zstd, 3), &limits).unwrap_err().code(),
+        check(&batch(Codec::Zstd, 3), &limits)
+            .unwrap_err()
+            .code()
+            .code(),
         76
     );
 }
@@ -214,13 +217,17 @@ fn each_lie_in_the_records_is_found() {
         for (what, lie) in &lies {
             let bytes = around(codec, 1, &compress(codec, lie).unwrap());
             match check(&bytes, &limits()) {
-                Err(cause) => assert_eq!(cause.code(), 87, "{codec:?}, {what}: {cause}"),
+                Err(cause) => assert_eq!(cause.code().code(), 87, "{codec:?}, {what}: {cause}"),
                 Ok(()) => panic!("{codec:?}, {what}: taken"),
             }
         }
         for records in [2, i32::MAX] {
             let cause = check(&around(codec, records, &compressed), &limits()).unwrap_err();
-            assert_eq!(cause.code(), 87, "{codec:?}, {records} records: {cause}");
+            assert_eq!(
+                cause.code().code(),
+                87,
+                "{codec:?}, {records} records: {cause}"
+            );
         }
     }
 }
@@ -235,7 +242,7 @@ fn header_mode_trusts_compressed_records_only() {
     assert!(check(&around(Codec::None, 9, b"no record"), &limits).is_err());
     let mut late = batch(Codec::Lz4, 3);
     patch(&mut late, MAX_TIMESTAMP, &(NOW + 3_600_001).to_be_bytes());
-    assert_eq!(check(&late, &limits).unwrap_err().code(), 32);
+    assert_eq!(check(&late, &limits).unwrap_err().code().code(), 32);
 }
 
 #[test]
@@ -265,15 +272,15 @@ fn records_that_are_refused_are_named() {
         let cause = check(&bytes, &limits()).unwrap_err();
         let fault = RecordFault::Timestamp(TimestampMs(NOW + 3_600_001));
         assert_eq!(cause.record_errors(), [RecordError { index: 3, fault }]);
-        assert_eq!(cause.code(), 32);
+        assert_eq!(cause.code().code(), 32);
         let cause = check(&bytes, &keys).unwrap_err();
         let indexes: Vec<_> = cause.record_errors().iter().map(|e| e.index).collect();
-        assert_eq!((indexes, cause.code()), (vec![0, 2, 3], 32));
+        assert_eq!((indexes, cause.code().code()), (vec![0, 2, 3], 32));
         let append_time = CheckLimits {
             timestamps: None,
             ..keys
         };
-        assert_eq!(check(&bytes, &append_time).unwrap_err().code(), 87);
+        assert_eq!(check(&bytes, &append_time).unwrap_err().code().code(), 87);
     }
 }
 
@@ -343,7 +350,7 @@ fn bombs_are_capped() {
         let bomb = around(codec, 1, &compress(codec, &over).unwrap());
         let cause = check(&bomb, &limits()).unwrap_err();
         let capped = matches!(cause, BatchError::Inflate(InflateError::OverCap(_)));
-        assert!(capped && cause.code() == 10, "{codec:?}: {cause}");
+        assert!(capped && cause.code().code() == 10, "{codec:?}: {cause}");
         let payload = &bomb[BATCH_HEADER_BYTES..];
         let whole = inflate(codec, payload, 1 << 20, &mut Scratch::default());
         assert!(matches!(whole, Err(InflateError::OverCap(_))), "{codec:?}");
@@ -377,7 +384,7 @@ fn snappy_claims_are_compared_with_their_bytes() {
     .concat();
     for payload in [claim.as_slice(), &framed] {
         let cause = check(&around(Codec::Snappy, 1, payload), &limits()).unwrap_err();
-        assert_eq!(cause.code(), 87, "{cause}");
+        assert_eq!(cause.code().code(), 87, "{cause}");
     }
 }
 
@@ -424,15 +431,18 @@ fn lz4_frames_are_those_that_the_java_client_reads() {
         check(&frame(info), &limits()).unwrap();
     }
     let linked = FrameInfo::new().block_mode(BlockMode::Linked);
-    assert_eq!(check(&frame(linked), &limits()).unwrap_err().code(), 87);
+    assert_eq!(
+        check(&frame(linked), &limits()).unwrap_err().code().code(),
+        87
+    );
     let mut broken = frame(independent().block_checksums(true));
     let middle = BATCH_HEADER_BYTES + 20;
     let flipped = broken[middle] ^ 1;
     patch(&mut broken, middle, &[flipped]);
-    assert_eq!(check(&broken, &limits()).unwrap_err().code(), 87);
+    assert_eq!(check(&broken, &limits()).unwrap_err().code().code(), 87);
     let trailing = [&frame(independent())[BATCH_HEADER_BYTES..], &[0]].concat();
     let trailing = around(Codec::Lz4, 3, &trailing);
-    assert_eq!(check(&trailing, &limits()).unwrap_err().code(), 87);
+    assert_eq!(check(&trailing, &limits()).unwrap_err().code().code(), 87);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use super::header::SplitError;
 use super::inflate::InflateError;
 use super::varint::Malformed;
+use crate::error_code::ErrorCode;
 use crate::ids::{Offset, Sequence, TimestampMs};
 
 /// Records named in one refusal; a hostile batch may have millions of bad ones.
@@ -112,16 +113,22 @@ pub enum BatchError {
 }
 
 impl BatchError {
-    /// Kafka's number for this refusal.
+    /// Kafka's name for this refusal.
     #[must_use]
-    pub fn code(&self) -> i16 {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Crc { .. } | Self::Split(SplitError::Length(_) | SplitError::Magic(_)) => 2,
-            Self::TooLarge { .. } | Self::Inflate(InflateError::OverCap(_)) => 10,
-            Self::AppendTime | Self::MaxTimestamp(_) => 32,
-            Self::UnknownCodec(_) | Self::ZstdTooEarly => 76,
-            Self::Records(errors) if errors.iter().any(RecordError::is_timestamp) => 32,
-            _ => 87,
+            Self::Crc { .. } | Self::Split(SplitError::Length(_) | SplitError::Magic(_)) => {
+                ErrorCode::CorruptMessage
+            }
+            Self::TooLarge { .. } | Self::Inflate(InflateError::OverCap(_)) => {
+                ErrorCode::MessageTooLarge
+            }
+            Self::AppendTime | Self::MaxTimestamp(_) => ErrorCode::InvalidTimestamp,
+            Self::UnknownCodec(_) | Self::ZstdTooEarly => ErrorCode::UnsupportedCompressionType,
+            Self::Records(errors) if errors.iter().any(RecordError::is_timestamp) => {
+                ErrorCode::InvalidTimestamp
+            }
+            _ => ErrorCode::InvalidRecord,
         }
     }
 
