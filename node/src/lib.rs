@@ -8,6 +8,9 @@
 pub mod net;
 pub mod request;
 pub mod outgoing;
+pub mod dispatch;
+pub mod handlers;
 pub mod shard;
+pub mod error;
 pub mod runtime;
 pub mod metrics;

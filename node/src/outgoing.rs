@@ -8,12 +8,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use thalweg_storage::disk::Slice;
+use thalweg_wire::outgoing::Stored;
 
-/// One piece of a response.
+/// A whole response, size prefix included.
+pub type Outgoing = thalweg_wire::outgoing::Outgoing<Source>;
+
+/// Where stored bytes of a response come from.
 #[derive(Clone, Debug)]
-pub enum OutPiece {
-    /// Bytes made for this response: head, message fields.
-    Bytes(Vec<u8>),
+pub enum Source {
     /// A part of the tail cache, or of a direct read.
     Memory(Slice),
     /// A verified, resident range of a file that is sent by the kernel.
@@ -31,50 +33,15 @@ pub struct FilePiece {
     pub bytes: usize,
 }
 
-impl OutPiece {
-    /// Length in bytes.
+impl Source {
+    /// The source with its length, as a response wants it.
     #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
+    pub fn stored(self) -> Stored<Self> {
+        let len = match &self {
             Self::Memory(slice) => slice.len(),
             Self::File(piece) => piece.bytes,
-        }
-    }
-
-    /// True if there is nothing to send.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// A whole response, size prefix included.
-#[derive(Clone, Debug, Default)]
-pub struct Outgoing {
-    /// The pieces in the order of the wire.
-    pub pieces: Vec<OutPiece>,
-}
-
-impl Outgoing {
-    /// A response that is one run of bytes.
-    #[must_use]
-    pub fn bytes(bytes: Vec<u8>) -> Self {
-        Self {
-            pieces: vec![OutPiece::Bytes(bytes)],
-        }
-    }
-
-    /// Length in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.pieces.iter().map(OutPiece::len).sum()
-    }
-
-    /// True if there is nothing to send.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pieces.iter().all(OutPiece::is_empty)
+        };
+        Stored { source: self, len }
     }
 }
 

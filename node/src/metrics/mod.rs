@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use crate::net::send_file::Sent;
+use thalweg_storage::counters::Counters;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -27,18 +27,72 @@ impl Counter {
 /// One shard's counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Requests whose head was sound.
+    pub requests: Counter,
     /// Bytes received from clients.
     pub received_bytes: Counter,
     /// Bytes sent from memory.
     pub sent_memory_bytes: Counter,
     /// Bytes sent by sendfile.
     pub sent_file_bytes: Counter,
+    /// Batches appended, duplicates apart.
+    pub batches: Counter,
+    /// Batches that were there already.
+    pub duplicates: Counter,
+    /// Bytes of batches appended.
+    pub batch_bytes: Counter,
+}
+
+/// One shard's numbers at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snapshot {
+    /// Requests whose head was sound.
+    pub requests: u64,
+    /// Bytes received from clients.
+    pub received_bytes: u64,
+    /// Bytes sent from memory.
+    pub sent_memory_bytes: u64,
+    /// Bytes sent by sendfile.
+    pub sent_file_bytes: u64,
+    /// Batches appended.
+    pub batches: u64,
+    /// Batches that were there already.
+    pub duplicates: u64,
+    /// Bytes of batches appended.
+    pub batch_bytes: u64,
+    /// The storage engine's.
+    pub storage: Counters,
 }
 
 impl Metrics {
     /// Counts what left a socket.
-    pub fn count_sent(&self, sent: Sent) {
-        self.sent_memory_bytes.add(sent.memory);
-        self.sent_file_bytes.add(sent.file);
+    pub fn sent(&self, memory: u64, file: u64) {
+        self.sent_memory_bytes.add(memory);
+        self.sent_file_bytes.add(file);
+    }
+
+    /// Counts a batch.
+    pub fn appended(&self, bytes: usize, duplicate: bool) {
+        if duplicate {
+            self.duplicates.add(1);
+        } else {
+            self.batches.add(1);
+            self.batch_bytes.add(bytes as u64);
+        }
+    }
+
+    /// The numbers now, with the storage engine's.
+    #[must_use]
+    pub fn snapshot(&self, storage: Counters) -> Snapshot {
+        Snapshot {
+            requests: self.requests.get(),
+            received_bytes: self.received_bytes.get(),
+            sent_memory_bytes: self.sent_memory_bytes.get(),
+            sent_file_bytes: self.sent_file_bytes.get(),
+            batches: self.batches.get(),
+            duplicates: self.duplicates.get(),
+            batch_bytes: self.batch_bytes.get(),
+            storage,
+        }
     }
 }

@@ -350,7 +350,8 @@ async fn write_answers(net: &Net, socket: &Socket, pipeline: &Pipeline) {
             }
         }
         let sent = socket.send(&responses).await;
-        net.metrics.count_sent(socket.take_sent());
+        let bytes = socket.take_sent();
+        net.metrics.sent(bytes.memory, bytes.file);
         drop(responses);
         drop(ready);
         pipeline.room.notify();

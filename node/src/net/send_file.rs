@@ -20,8 +20,9 @@ use std::task::Poll;
 use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpListener, TcpStream};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
+use thalweg_wire::outgoing::Piece;
 
-use crate::outgoing::{FilePiece, OutPiece, Outgoing};
+use crate::outgoing::{FilePiece, Outgoing, Source};
 
 /// Largest range that one sendfile call moves; more would hold the shard too long (design: reads).
 pub const SEND_FILE_BYTES_MAX: usize = 256 << 10;
@@ -112,14 +113,20 @@ impl Socket {
     /// Sends whole responses, in order.
     pub async fn send(&self, responses: &[Outgoing]) -> io::Result<()> {
         let mut memory: Vec<&[u8]> = Vec::new();
-        for piece in responses.iter().flat_map(|response| &response.pieces) {
-            match piece {
-                OutPiece::Bytes(bytes) => memory.push(bytes),
-                OutPiece::Memory(slice) => memory.push(slice),
-                OutPiece::File(file) => {
-                    self.send_memory(&memory, true).await?;
-                    memory.clear();
-                    self.send_range(file).await?;
+        for response in responses {
+            for piece in response.pieces() {
+                match piece {
+                    Piece::Bytes(range) => {
+                        memory.push(response.bytes().get(range.clone()).unwrap_or_default());
+                    }
+                    Piece::Stored(stored) => match &stored.source {
+                        Source::Memory(slice) => memory.push(slice),
+                        Source::File(file) => {
+                            self.send_memory(&memory, true).await?;
+                            memory.clear();
+                            self.send_range(file).await?;
+                        }
+                    },
                 }
             }
         }

@@ -7,22 +7,46 @@
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 
-use thalweg_wire::ids::PartitionId;
+use thalweg_storage::log::TimestampQuery;
+use thalweg_storage::log::{AbortedSpan, EpochEnd, FoundOffset, LogConfig, PartitionView, Piece};
+use thalweg_storage::store::{Isolation, NewPartition};
+use thalweg_wire::batch::BatchSummary;
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
 
-use crate::request::{Frame, Listener};
+use super::parked::WatchKey;
+use crate::metrics::Snapshot;
+use crate::outgoing::Answer;
+use crate::request::{Frame, Listener, Request};
 
 /// A request from one shard to another. Each is answered by exactly one [`Reply`].
 #[derive(Debug)]
 pub enum Message {
-    /// Serve this connection.
+    /// Serve this connection. Answered with `Done`.
     Connection {
         /// The accepted socket.
         socket: OwnedFd,
         /// The listener it came in by.
         listener: Listener,
     },
-    /// Append these batches.
+    /// Append these batches. Answered with `Appended`.
     Append(AppendJob),
+    /// Read from these partitions. Answered with `Fetched`.
+    Fetch(FetchJob),
+    /// Parked fetches of yours have something to look at. Answered with `Done`.
+    Wake(Vec<u32>),
+    /// Questions about partitions. Answered with `Queried`, in order.
+    Query(Vec<(PartitionId, Query)>),
+    /// Make these partitions. Answered with `Changed`.
+    Create(Vec<NewPartition>),
+    /// Delete these partitions. Answered with `Changed`.
+    Delete(Vec<PartitionId>),
+    /// New topic settings. Answered with `Done`.
+    Configure(Vec<(PartitionId, LogConfig)>),
+    /// Run this request where the coordinator is. Answered with `Answered`.
+    Coordinate(Box<Request>),
+    /// Show your counters. Answered with `Metrics`.
+    Scrape,
 }
 
 /// The answer to a [`Message`].
@@ -30,6 +54,27 @@ pub enum Message {
 pub enum Reply {
     /// Done; nothing to say.
     Done,
+    /// Appended, part by part.
+    Appended(Vec<AppendResult>),
+    /// Read, part by part.
+    Fetched(Vec<FetchedPart>),
+    /// Answers, in order.
+    Queried(Vec<Result<QueryAnswer, Fault>>),
+    /// A change of partitions came to this.
+    Changed(Result<(), Fault>),
+    /// What became of the request.
+    Answered(Answer),
+    /// The counters.
+    Metrics(Box<Snapshot>),
+}
+
+/// Why a request got no answer for one partition, ready for the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// Words for the client and the log.
+    pub message: String,
 }
 
 /// The part of a produce request that one shard owns.
@@ -37,6 +82,8 @@ pub enum Reply {
 pub struct AppendJob {
     /// The request's frame, which holds the batches.
     pub frame: Frame,
+    /// False for acks=0: the reply does not wait for the disk.
+    pub durable: bool,
     /// The batches, in the order of the request.
     pub parts: Vec<AppendPart>,
 }
@@ -48,4 +95,97 @@ pub struct AppendPart {
     pub partition: PartitionId,
     /// Where the batch lies in the frame.
     pub batch: Range<usize>,
+    /// What the check found.
+    pub summary: BatchSummary,
+    /// Leader epoch that the batch is stored with.
+    pub leader_epoch: Epoch,
+}
+
+/// What became of one batch.
+pub type AppendResult = Result<AppendedPart, Fault>;
+
+/// One appended batch, as the producer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendedPart {
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// The leader's time, where the topic asks for it.
+    pub log_append_time: Option<TimestampMs>,
+    /// First offset of the log.
+    pub log_start: Offset,
+}
+
+/// The part of a fetch that one shard owns.
+#[derive(Clone, Debug)]
+pub struct FetchJob {
+    /// Who to wake when there is more, if what is read is less than `bytes_min`.
+    pub watch: Option<WatchKey>,
+    /// What the whole request wants at least.
+    pub bytes_min: usize,
+    /// What the whole request may get at most.
+    pub bytes_max: usize,
+    /// How much may be seen.
+    pub isolation: Isolation,
+    /// The partitions, in the order of the request.
+    pub parts: Vec<FetchPart>,
+}
+
+/// One partition of a fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchPart {
+    /// The partition.
+    pub partition: PartitionId,
+    /// First offset wanted.
+    pub offset: Offset,
+    /// Bytes at most.
+    pub bytes_max: usize,
+    /// Epoch of the last batch the reader has, or unknown: checked for divergence.
+    pub last_fetched_epoch: Epoch,
+}
+
+/// What a fetch found in one partition.
+#[derive(Debug)]
+pub struct FetchedPart {
+    /// `None`, or why nothing is there.
+    pub error: ErrorCode,
+    /// Whole batches, in order.
+    pub pieces: Vec<Piece>,
+    /// Their bytes.
+    pub bytes: usize,
+    /// At the moment of planning.
+    pub high_watermark: Offset,
+    /// At the moment of planning.
+    pub last_stable: Offset,
+    /// At the moment of planning.
+    pub log_start: Offset,
+    /// Aborted transactions in the range.
+    pub aborted: Vec<AbortedSpan>,
+    /// Where the reader's log leaves ours.
+    pub diverging: Option<EpochEnd>,
+}
+
+/// A question about one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// Its numbers.
+    View,
+    /// An offset by time or name.
+    Offset(TimestampQuery, Isolation),
+    /// Where an epoch ended.
+    EpochEnd(Epoch),
+    /// Delete the records below (-1: below the high watermark).
+    DeleteRecords(Offset),
+}
+
+/// The answer to a [`Query`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryAnswer {
+    /// To `View`.
+    View(PartitionView),
+    /// To `Offset`; `None` if no record is that late.
+    Offset(Option<FoundOffset>),
+    /// To `EpochEnd`.
+    EpochEnd(EpochEnd),
+    /// To `DeleteRecords`: the new log start.
+    LogStart(Offset),
 }

@@ -1,0 +1,126 @@
+//! One match, API key -> handler.
+//!
+//! A request's head is read here, its version checked against the one table (`wire::api`), and the
+//! order of appends taken while the order of requests is still known. Requests that change metadata
+//! run where the coordinator is: the whole request is handed to that shard. A handler's refusal
+//! closes the connection. Deliberately absent: what any request means (`handlers/`).
+
+use std::rc::Rc;
+
+use thalweg_storage::disk::Disk;
+use thalweg_wire::api::{self, ApiKey};
+use thalweg_wire::ids::ShardId;
+
+use crate::handlers;
+use crate::net::connection::{Link, Service};
+use crate::outgoing::Answer;
+use crate::request::{Frame, Refusal, Request};
+use crate::shard::core::ShardCore;
+use crate::shard::mailbox::{Message, Reply};
+use crate::shard::wait::LocalFuture;
+
+/// The shard of the coordinator: metadata, controller.
+pub const COORDINATOR: ShardId = ShardId(0);
+
+/// The service that connections call.
+pub struct Dispatch<D: Disk> {
+    core: Rc<ShardCore<D>>,
+}
+
+impl<D: Disk> Dispatch<D> {
+    /// Requests of one shard's connections.
+    #[must_use]
+    pub fn new(core: Rc<ShardCore<D>>) -> Self {
+        Self { core }
+    }
+}
+
+impl<D: Disk> Service for Dispatch<D> {
+    fn call(&self, frame: Frame, link: &Rc<Link>) -> LocalFuture<Answer> {
+        let core = Rc::clone(&self.core);
+        let request = match begin(&core, frame, link) {
+            Ok(request) => request,
+            Err(refusal) => {
+                return Box::pin(std::future::ready(Answer::Close(refusal.to_string())));
+            }
+        };
+        let link = Rc::clone(link);
+        let turn = (request.api == ApiKey::Produce).then(|| link.appends.turn());
+        Box::pin(async move {
+            let answer = match request.api {
+                ApiKey::ApiVersions => handlers::k18_api_versions::handle(&core, &request),
+                _ if runs_at_coordinator(request.api) => coordinate(&core, request).await,
+                _ => handle(&core, &request, &link).await,
+            };
+            drop(turn);
+            answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
+        })
+    }
+}
+
+fn begin<D: Disk>(core: &ShardCore<D>, frame: Frame, link: &Link) -> Result<Request, Refusal> {
+    let request = Request::decode(frame, link.origin, core.host.now())?;
+    core.metrics.requests.add(1);
+    // ApiVersions answers any version: its clients do not know yet what we speak.
+    let served = request.api == ApiKey::ApiVersions
+        || api::lookup(request.api.code(), link.origin.listener.column())
+            .is_some_and(|api| api.served.contains(request.version));
+    if !served {
+        return Err(Refusal::Unsupported {
+            key: request.api.code(),
+            version: request.version,
+        });
+    }
+    Ok(request)
+}
+
+/// Requests that change metadata.
+fn runs_at_coordinator(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::CreatePartitions
+            | ApiKey::InitProducerId
+    )
+}
+
+async fn coordinate<D: Disk>(core: &Rc<ShardCore<D>>, request: Request) -> Result<Answer, Refusal> {
+    if core.host.shard() == COORDINATOR {
+        return handle_at_coordinator(core, &request).await;
+    }
+    let message = Message::Coordinate(Box::new(request));
+    match core.ask(COORDINATOR, message).await {
+        Ok(Reply::Answered(answer)) => Ok(answer),
+        _ => Err(Refusal::Stopping),
+    }
+}
+
+/// Runs a request that was handed to the coordinator's shard.
+pub async fn coordinated<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Answer {
+    handle_at_coordinator(core, request)
+        .await
+        .unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
+}
+
+async fn handle_at_coordinator<D: Disk>(
+    _core: &Rc<ShardCore<D>>,
+    request: &Request,
+) -> Result<Answer, Refusal> {
+    Err(unsupported(request))
+}
+
+async fn handle<D: Disk>(
+    _core: &Rc<ShardCore<D>>,
+    request: &Request,
+    _link: &Rc<Link>,
+) -> Result<Answer, Refusal> {
+    Err(unsupported(request))
+}
+
+fn unsupported(request: &Request) -> Refusal {
+    Refusal::Unsupported {
+        key: request.api.code(),
+        version: request.version,
+    }
+}

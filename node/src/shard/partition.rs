@@ -1,0 +1,181 @@
+//! What a shard does with its partitions for a produce or a fetch.
+//!
+//! Append: admitted, appended, then waited for until durable: an acknowledgement names nothing that
+//! is not (design, promise 2), a duplicate included. Fetch: planned whole, and if it found less
+//! than was wanted, a watch is left in the same step in which the numbers were looked at, so that
+//! no move between looking and watching is missed. Deliberately absent: whether this node leads the
+//! partition and whether the client may ask (the handlers know the image).
+
+use std::rc::Rc;
+
+use thalweg_storage::disk::Disk;
+use thalweg_storage::error::StoreError;
+use thalweg_storage::log::{AppendContext, Appended, Origin};
+use thalweg_storage::store::{Isolation, ReadRequest};
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::{Epoch, Offset, PartitionId};
+
+use super::core::ShardCore;
+use super::mailbox::{AppendJob, AppendPart, AppendResult, AppendedPart, Fault, FetchJob};
+use super::mailbox::{FetchPart, FetchedPart};
+
+/// Batches that have their offsets and are on their way to the disk.
+pub struct Begun(Vec<Result<Appended, Fault>>);
+
+impl<D: Disk> ShardCore<D> {
+    /// Waits for room and appends: when it returns, offsets are final and nothing is visible yet.
+    pub async fn begin_append(&self, job: &AppendJob) -> Begun {
+        let bytes = job.parts.iter().map(|part| part.batch.len()).sum();
+        let ids: Vec<PartitionId> = job.parts.iter().map(|part| part.partition).collect();
+        let permit = match self.store.admit(bytes, &ids).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                let fault = Fault::from(error);
+                return Begun(job.parts.iter().map(|_| Err(fault.clone())).collect());
+            }
+        };
+        let begun = job
+            .parts
+            .iter()
+            .map(|part| self.append(job, part))
+            .collect();
+        drop(permit);
+        Begun(begun)
+    }
+
+    fn append(&self, job: &AppendJob, part: &AppendPart) -> Result<Appended, Fault> {
+        let batch = job.frame.get(part.batch.clone()).unwrap_or_default();
+        let context = AppendContext {
+            leader_epoch: part.leader_epoch,
+            now: self.host.now().wall,
+            origin: Origin::Client,
+        };
+        let appended = self
+            .store
+            .append(part.partition, batch, &part.summary, &context)?;
+        self.metrics.appended(batch.len(), appended.duplicate);
+        Ok(appended)
+    }
+
+    /// Waits until everything begun is durable.
+    pub async fn finish_append(&self, begun: Begun, durable: bool) -> Vec<AppendResult> {
+        let mut failed = None;
+        if durable && begun.0.iter().any(Result::is_ok) {
+            let ticket = self.store.ticket();
+            failed = self.store.wait(ticket).await.err().map(Fault::from);
+        }
+        let answer = |appended: Appended| match &failed {
+            Some(fault) => Err(fault.clone()),
+            None => Ok(AppendedPart {
+                base_offset: appended.base_offset,
+                log_append_time: appended.log_append_time,
+                log_start: appended.log_start,
+            }),
+        };
+        begun
+            .0
+            .into_iter()
+            .map(|part| part.and_then(answer))
+            .collect()
+    }
+
+    /// Reads from partitions of this shard, and leaves a watch if that was too little.
+    pub async fn fetch_here(self: &Rc<Self>, job: FetchJob) -> Vec<FetchedPart> {
+        let mut found = Vec::with_capacity(job.parts.len());
+        let mut bytes = 0;
+        let mut failed = false;
+        for part in &job.parts {
+            let room = job.bytes_max.saturating_sub(bytes);
+            let fetched = self.fetch_part(part, room, bytes == 0, job.isolation).await;
+            bytes += fetched.bytes;
+            failed |= fetched.error != ErrorCode::None || fetched.diverging.is_some();
+            found.push(fetched);
+        }
+        if let Some(key) = job.watch.filter(|_| bytes < job.bytes_min && !failed) {
+            self.watch(key, job.parts.iter().map(|part| part.partition).collect());
+            let moved = job.parts.iter().zip(&found).any(|(part, fetched)| {
+                let view = self.store.partition(part.partition);
+                view.is_none_or(|view| view.high_watermark != fetched.high_watermark)
+            });
+            if moved {
+                self.wake(key);
+            }
+        }
+        found
+    }
+
+    async fn fetch_part(
+        &self,
+        part: &FetchPart,
+        room: usize,
+        first: bool,
+        isolation: Isolation,
+    ) -> FetchedPart {
+        let Some(view) = self.store.partition(part.partition) else {
+            return FetchedPart::failed(StoreError::UnknownPartition(part.partition).into());
+        };
+        let mut fetched = FetchedPart {
+            error: ErrorCode::None,
+            pieces: Vec::new(),
+            bytes: 0,
+            high_watermark: view.high_watermark,
+            last_stable: view.last_stable,
+            log_start: view.log_start,
+            aborted: Vec::new(),
+            diverging: None,
+        };
+        if part.last_fetched_epoch != Epoch::UNKNOWN {
+            let end = self
+                .store
+                .end_offset_for_epoch(part.partition, part.last_fetched_epoch);
+            if let Some(end) =
+                end.filter(|end| end.epoch < part.last_fetched_epoch || end.end < part.offset)
+            {
+                fetched.diverging = Some(end);
+                return fetched;
+            }
+        }
+        if room == 0 && !first {
+            return fetched;
+        }
+        let request = ReadRequest {
+            offset: part.offset,
+            bytes_max: part.bytes_max.min(room),
+            min_one: first,
+            isolation,
+        };
+        match self.store.read(part.partition, request).await {
+            Ok(answer) => FetchedPart {
+                error: ErrorCode::None,
+                pieces: answer.pieces,
+                bytes: answer.bytes,
+                high_watermark: answer.high_watermark,
+                last_stable: answer.last_stable,
+                log_start: answer.log_start,
+                aborted: answer.aborted,
+                diverging: None,
+            },
+            Err(error) => FetchedPart {
+                error: Fault::from(error).code,
+                ..fetched
+            },
+        }
+    }
+}
+
+impl FetchedPart {
+    /// Nothing but an error.
+    #[must_use]
+    pub fn failed(fault: Fault) -> Self {
+        Self {
+            error: fault.code,
+            pieces: Vec::new(),
+            bytes: 0,
+            high_watermark: Offset::NONE,
+            last_stable: Offset::NONE,
+            log_start: Offset::NONE,
+            aborted: Vec::new(),
+            diverging: None,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One shard on glommio: the [`Host`] of its logic.
+//!
+//! Deliberately absent: all decisions; this is the thin shell that the simulator replaces.
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use thalweg_wire::ids::ShardId;
+
+use super::host::{Gone, Host, Now, PendingReply, Queue};
+use super::mailbox::Message;
+use super::queues::Queues;
+use super::router::Router;
+use super::wait::LocalFuture;
+use crate::request::Listener;
+use crate::runtime::clock;
+
+/// What takes over an accepted socket.
+pub type Adopt = Box<dyn Fn(OwnedFd, Listener)>;
+
+/// The world of one shard on glommio.
+pub struct GlommioHost {
+    shard: ShardId,
+    shards: u16,
+    queues: Queues,
+    router: RefCell<Option<Router>>,
+    adopt: RefCell<Option<Adopt>>,
+}
+
+impl GlommioHost {
+    /// The host of the current executor.
+    pub fn new(shard: ShardId, shards: u16) -> Rc<Self> {
+        Rc::new(Self {
+            shard,
+            shards,
+            queues: Queues::create(),
+            router: RefCell::default(),
+            adopt: RefCell::default(),
+        })
+    }
+
+    /// The mesh is connected.
+    pub fn set_router(&self, router: Router) {
+        *self.router.borrow_mut() = Some(router);
+    }
+
+    /// Sockets can be served.
+    pub fn set_adopt(&self, adopt: Adopt) {
+        *self.adopt.borrow_mut() = Some(adopt);
+    }
+}
+
+impl Host for GlommioHost {
+    fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    fn now(&self) -> Now {
+        clock::now()
+    }
+
+    fn spawn(&self, queue: Queue, task: LocalFuture<()>) {
+        match glommio::spawn_local_into(task, self.queues.get(queue)) {
+            Ok(task) => drop(task.detach()),
+            // The queues live as long as the executor; without one nothing can be served.
+            Err(error) => panic!("task queue {queue:?} of shard {}: {error}", self.shard),
+        }
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalFuture<()> {
+        Box::pin(async move {
+            glommio::timer::sleep(duration).await;
+        })
+    }
+
+    fn send(&self, to: ShardId, message: Message) -> LocalFuture<Result<PendingReply, Gone>> {
+        match &*self.router.borrow() {
+            Some(router) => router.send(to, message),
+            None => Box::pin(std::future::ready(Err(Gone))),
+        }
+    }
+
+    fn adopt(&self, socket: OwnedFd, listener: Listener) {
+        if let Some(adopt) = &*self.adopt.borrow() {
+            adopt(socket, listener);
+        }
+    }
+}
