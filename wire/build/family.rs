@@ -87,21 +87,22 @@ pub mod metadata_record {{
     )
 }
 
-/// A table over all messages, included by the tests: name, family, versions, and a function that
-/// takes bytes through view, copy and back.
+/// A list over all messages, included by the tests, which say what `entry!` makes of it: family,
+/// name, module, view, lowest and highest version.
 pub(crate) fn catalogue(messages: &[Message]) -> String {
     let mut code = "&[\n".to_owned();
     for message in present(messages) {
-        let module = names::snake(&message.name);
+        let Message {
+            family,
+            name,
+            versions,
+            ..
+        } = message;
+        let module = names::snake(name);
+        let (min, max) = (versions.min, versions.max);
         let _ = writeln!(
             code,
-            "    Entry {{ family: {:?}, name: {:?}, versions: ({}, {}), round_trip: round_trip::<messages::{module}::{}View<'_>>, decode: decode::<messages::{module}::{}View<'_>> }},",
-            message.family,
-            message.name,
-            message.versions.min,
-            message.versions.max,
-            message.name,
-            message.name
+            "    entry!({family:?}, {name:?}, {module}, {name}View, {min}, {max}),"
         );
     }
     code + "]\n"

@@ -195,8 +195,8 @@ fn xxh32(bytes: &[u8]) -> u32 {
             .wrapping_add(d.rotate_left(18))
     };
     // The format counts the length modulo 2^32.
-    let length = (bytes.len() as u64 & u64::from(u32::MAX)) as u32;
-    let mut hash = start.wrapping_add(length);
+    let [_, _, _, _, length @ ..] = (bytes.len() as u64).to_be_bytes();
+    let mut hash = start.wrapping_add(u32::from_be_bytes(length));
     let (words, rest) = rest.as_chunks::<4>();
     for word in words {
         hash = hash
