@@ -29,6 +29,8 @@ impl Counter {
 pub struct Metrics {
     /// Requests whose head was sound.
     pub requests: Counter,
+    /// Connections closed for what they sent.
+    pub connections_refused: Counter,
     /// Bytes received from clients.
     pub received_bytes: Counter,
     /// Bytes sent from memory.
@@ -48,6 +50,8 @@ pub struct Metrics {
 pub struct Snapshot {
     /// Requests whose head was sound.
     pub requests: u64,
+    /// Connections closed for what they sent.
+    pub connections_refused: u64,
     /// Bytes received from clients.
     pub received_bytes: u64,
     /// Bytes sent from memory.
@@ -86,6 +90,7 @@ impl Metrics {
     pub fn snapshot(&self, storage: Counters) -> Snapshot {
         Snapshot {
             requests: self.requests.get(),
+            connections_refused: self.connections_refused.get(),
             received_bytes: self.received_bytes.get(),
             sent_memory_bytes: self.sent_memory_bytes.get(),
             sent_file_bytes: self.sent_file_bytes.get(),

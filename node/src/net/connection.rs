@@ -56,6 +56,27 @@ pub struct Net {
     pub scratch: RefCell<Vec<u8>>,
 }
 
+impl Net {
+    /// For the connections of one shard.
+    #[must_use]
+    pub fn new(
+        limits: Limits,
+        host: Rc<dyn Host>,
+        service: Rc<dyn Service>,
+        metrics: Rc<Metrics>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            limits,
+            host,
+            service,
+            metrics,
+            request_bytes: Budget::new(limits.shard_request_bytes_max),
+            partial_bytes: Cell::new(0),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+        })
+    }
+}
+
 /// Who answers requests.
 pub trait Service {
     /// Starts a request. Called in the order of a connection's requests; the order of appends is
@@ -71,6 +92,11 @@ pub struct Link {
     pub appends: Turnstile,
     /// When the last bytes came, on the host's clock.
     pub heard: Cell<u64>,
+    /// When the frame that is not whole yet began.
+    pub frame_since: Cell<Option<u64>>,
+    /// Requests read and not answered.
+    pub in_flight: Cell<usize>,
+    hurried: Cell<bool>,
     closed: Cell<bool>,
     closing: Signal,
 }
@@ -83,9 +109,22 @@ impl Link {
             origin,
             appends: Turnstile::default(),
             heard: Cell::new(now),
+            frame_since: Cell::new(None),
+            in_flight: Cell::new(0),
+            hurried: Cell::new(false),
             closed: Cell::new(false),
             closing: Signal::default(),
         })
+    }
+
+    fn heard(&self, now: u64, frames: &Frames) {
+        self.heard.set(now);
+        let since = match self.frame_since.get() {
+            Some(since) if !frames.is_ready() => since,
+            _ => now,
+        };
+        self.frame_since
+            .set((frames.partial_bytes() > 0).then_some(since));
     }
 
     /// Tells everything that waits on behalf of the peer that it is gone.
@@ -94,11 +133,23 @@ impl Link {
         self.closing.notify();
     }
 
-    /// Resolves when the connection is over.
-    pub async fn closed(&self) {
-        while !self.closed.get() {
+    /// Tells long polls to answer with what they have: the node is stopping.
+    pub fn stop_waiting(&self) {
+        self.hurried.set(true);
+        self.closing.notify();
+    }
+
+    /// Resolves when nothing should wait any longer: the peer is gone, or the node is stopping.
+    pub async fn hurried(&self) {
+        while !self.closed.get() && !self.hurried.get() {
             self.closing.wait().await;
         }
+    }
+
+    /// True if the peer is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 }
 
@@ -194,7 +245,7 @@ pub async fn serve(net: Rc<Net>, socket: Rc<Socket>, link: Rc<Link>) -> Ending {
         }
     };
     net.host.spawn(Queue::Network, Box::pin(reader));
-    write_answers(&net, &socket, &pipeline).await;
+    write_answers(&net, &socket, &link, &pipeline).await;
     link.close();
     socket.shut_down();
     // Requests still being worked on keep what they hold until they are done; nobody waits.
@@ -231,7 +282,7 @@ async fn read_requests(
                 break Ending::PartialBytes(all);
             }
             Ok(Ok(bytes)) => {
-                link.heard.set(net.host.now().mono);
+                link.heard(net.host.now().mono, &frames);
                 net.metrics.received_bytes.add(bytes as u64);
             }
             Ok(Err(error)) => break Ending::Frame(error),
@@ -307,6 +358,7 @@ async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: F
         _shard_bytes: shard_bytes,
     });
     pipeline.entries.borrow_mut().push_back(Rc::clone(&entry));
+    link.in_flight.set(pipeline.entries.borrow().len());
     let mut work = net.service.call(frame, link);
     // Most requests make progress, and many are done, without waiting: no task for those.
     if let Some(answer) = poll_once(&mut work) {
@@ -326,7 +378,7 @@ async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: F
     true
 }
 
-async fn write_answers(net: &Net, socket: &Socket, pipeline: &Pipeline) {
+async fn write_answers(net: &Net, socket: &Socket, link: &Link, pipeline: &Pipeline) {
     loop {
         let wait = pipeline.ready.wait();
         let ready = pipeline.take_ready();
@@ -354,6 +406,7 @@ async fn write_answers(net: &Net, socket: &Socket, pipeline: &Pipeline) {
         net.metrics.sent(bytes.memory, bytes.file);
         drop(responses);
         drop(ready);
+        link.in_flight.set(pipeline.entries.borrow().len());
         pipeline.room.notify();
         if let Err(error) = sent {
             pipeline.end(Ending::Io(error));

@@ -63,6 +63,11 @@ impl Frames {
         self.ready.pop_front()
     }
 
+    /// True if a whole frame waits to be taken.
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Bytes held for a frame that is not whole yet.
     pub fn partial_bytes(&self) -> usize {
         self.head.len() + self.body.as_ref().map_or(0, |body| body.bytes.len())

@@ -3,4 +3,5 @@
 pub mod connection;
 pub mod frames;
 pub mod listener;
+pub mod registry;
 pub mod send_file;

@@ -74,6 +74,12 @@ impl Socket {
         let _already_gone = rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Both);
     }
 
+    /// Ends reading: pending reads see the end, answers still go out.
+    pub fn shut_down_reading(&self) {
+        // As above.
+        let _already_gone = rustix::net::shutdown(self.fd(), rustix::net::Shutdown::Read);
+    }
+
     /// Waits for bytes and hands them to `take`, at most the length of `scratch` at a time.
     /// Answers how many there were; 0 is the end.
     pub async fn receive(

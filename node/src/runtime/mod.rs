@@ -1,4 +1,5 @@
 //! Start, stop, clocks, cores: what is around the shards.
 
 pub mod clock;
+pub mod logs;
 pub mod place;

@@ -1,0 +1,185 @@
+//! The open connections of one shard: begin, watch over, end.
+//!
+//! A sweep once a second closes connections that were silent for too long and those whose frame
+//! does not get whole in time, so that no connection needs a timer of its own. Invariants: every
+//! connection counted in [`Loads`] is given back once; at most `connections_max` are open.
+//! Deliberately absent: what connections say.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use thalweg_wire::ids::ShardId;
+
+use super::connection::{self, Ending, Link, Net};
+use super::listener::Loads;
+use super::send_file::Socket;
+use crate::request::{Listener, Origin};
+use crate::runtime::logs::RateLimit;
+use crate::shard::host::Queue;
+use crate::shard::wait::Signal;
+
+/// A frame must be whole this long after its first byte: long enough for the largest frame on a
+/// slow link, short enough that dripping bytes holds no memory for ever.
+pub const FRAME_SECONDS_MAX: u64 = 120;
+
+/// The connections of one shard.
+pub struct Registry {
+    net: Rc<Net>,
+    loads: Arc<Loads>,
+    open: RefCell<BTreeMap<u64, (Rc<Link>, Rc<Socket>)>>,
+    next: Cell<u64>,
+    stopping: Cell<bool>,
+    ended: Signal,
+    complaints: RateLimit,
+}
+
+impl Registry {
+    /// No connections yet.
+    pub fn new(net: Rc<Net>, loads: Arc<Loads>) -> Rc<Self> {
+        Rc::new(Self {
+            net,
+            loads,
+            open: RefCell::default(),
+            next: Cell::new(0),
+            stopping: Cell::new(false),
+            ended: Signal::default(),
+            complaints: RateLimit::default(),
+        })
+    }
+
+    fn shard(&self) -> ShardId {
+        self.net.host.shard()
+    }
+
+    /// Serves an accepted socket. Its place in the loads was taken by whoever accepted it.
+    pub fn adopt(self: &Rc<Self>, socket: OwnedFd, listener: Listener) {
+        let begun = self.begin(socket, listener);
+        let (link, socket) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::debug!(shard = self.shard().0, %error, "a connection was gone at once");
+                self.loads.release(self.shard().0);
+                return;
+            }
+        };
+        let registry = Rc::clone(self);
+        let serving = async move {
+            let number = link.origin.connection;
+            let ending =
+                connection::serve(Rc::clone(&registry.net), socket, Rc::clone(&link)).await;
+            registry.open.borrow_mut().remove(&number);
+            registry.loads.release(registry.shard().0);
+            registry.tell(&link.origin, &ending);
+            registry.ended.notify();
+        };
+        self.net.host.spawn(Queue::Network, Box::pin(serving));
+    }
+
+    fn begin(
+        &self,
+        socket: OwnedFd,
+        listener: Listener,
+    ) -> std::io::Result<(Rc<Link>, Rc<Socket>)> {
+        if self.stopping.get() {
+            return Err(std::io::ErrorKind::ConnectionAborted.into());
+        }
+        let raw = socket2::SockRef::from(&socket);
+        // Answers are whole when they are sent: waiting for more to send only delays them.
+        raw.set_tcp_nodelay(true)?;
+        let address = |address: socket2::SockAddr| {
+            address
+                .as_socket()
+                .ok_or(std::io::ErrorKind::AddrNotAvailable)
+        };
+        let origin = Origin {
+            connection: self.next.get() << 16 | u64::from(self.shard().0),
+            listener,
+            peer: address(raw.peer_addr()?)?,
+            local: address(raw.local_addr()?)?,
+        };
+        self.next.set(self.next.get() + 1);
+        let link = Link::new(origin, self.net.host.now().mono);
+        let socket = Rc::new(Socket::adopt(socket)?);
+        self.open
+            .borrow_mut()
+            .insert(origin.connection, (Rc::clone(&link), Rc::clone(&socket)));
+        Ok((link, socket))
+    }
+
+    /// One line for a connection that ended badly, and not more than a few a second.
+    fn tell(&self, origin: &Origin, ending: &Ending) {
+        let shard = self.shard().0;
+        let (peer, listener) = (origin.peer, origin.listener.name());
+        match ending {
+            Ending::Eof => tracing::debug!(shard, %peer, listener, "connection closed by its peer"),
+            Ending::Io(error) => {
+                tracing::debug!(shard, %peer, listener, %error, "connection lost");
+            }
+            Ending::Frame(_) | Ending::Request(_) | Ending::PartialBytes(_) => {
+                self.net.metrics.connections_refused.add(1);
+                if let Some(suppressed) = self.complaints.admit(self.net.host.now().mono) {
+                    tracing::warn!(
+                        shard, %peer, listener, suppressed, reason = %ending,
+                        "connection closed"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Closes what was silent for `idle_ms` (negative: never) or does not get its frame whole.
+    pub fn sweep(&self, idle_ms: i64) {
+        let now = self.net.host.now().mono;
+        let idle = u64::try_from(idle_ms)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(1_000_000);
+        let slow = FRAME_SECONDS_MAX * 1_000_000_000;
+        for (link, socket) in self.open.borrow().values() {
+            let silent = link.in_flight.get() == 0 && now.saturating_sub(link.heard.get()) > idle;
+            let dripping = link
+                .frame_since
+                .get()
+                .is_some_and(|since| now.saturating_sub(since) > slow);
+            if silent || dripping {
+                socket.shut_down();
+            }
+        }
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// True if none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    /// Takes no more requests; what was read is still answered.
+    pub fn stop_reading(&self) {
+        self.stopping.set(true);
+        for (link, socket) in self.open.borrow().values() {
+            link.stop_waiting();
+            socket.shut_down_reading();
+        }
+    }
+
+    /// Resolves when no connection is left.
+    pub async fn emptied(&self) {
+        while !self.is_empty() {
+            self.ended.wait().await;
+        }
+    }
+
+    /// Ends all that are left at once.
+    pub fn abort(&self) {
+        for (link, socket) in self.open.borrow().values() {
+            link.close();
+            socket.shut_down();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Connections over loopback, with a service that echoes: order, limits, endings.
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::Duration;
+
+use glommio::{LocalExecutorBuilder, Placement};
+use thalweg_node::metrics::Metrics;
+use thalweg_node::net::connection::{Limits, Link, Net, Service};
+use thalweg_node::net::listener::{self, Loads};
+use thalweg_node::net::registry::Registry;
+use thalweg_node::outgoing::{Answer, Outgoing};
+use thalweg_node::request::{Frame, Listener};
+use thalweg_node::shard::host::Host;
+use thalweg_node::shard::shard::GlommioHost;
+use thalweg_node::shard::wait::LocalFuture;
+use thalweg_wire::header::ResponseHead;
+use thalweg_wire::ids::ShardId;
+use thalweg_wire::messages::api_versions_response::ApiVersionsResponse;
+
+const LIMITS: Limits = Limits {
+    frame_bytes_max: 1 << 20,
+    pipeline_requests_max: 4,
+    pipeline_bytes_max: 8 << 20,
+    shard_request_bytes_max: 16 << 20,
+    shard_partial_bytes_max: 2 << 20,
+    connections_max: 100,
+};
+
+/// Answers with the frame's second word as correlation id; byte 7 odd: later; byte 0 = 1: closes.
+struct Echo {
+    host: Rc<dyn Host>,
+    at_once: Rc<Cell<usize>>,
+    at_once_max: Rc<Cell<usize>>,
+}
+
+impl Service for Echo {
+    fn call(&self, frame: Frame, _: &Rc<Link>) -> LocalFuture<Answer> {
+        let id = i32::from_be_bytes(frame[4..8].try_into().unwrap());
+        let head = ResponseHead {
+            api_key: 18,
+            version: 0,
+            correlation_id: id,
+        };
+        let wait = (id % 2 == 1).then(|| self.host.sleep(Duration::from_millis(20)));
+        let (at_once, max) = (Rc::clone(&self.at_once), Rc::clone(&self.at_once_max));
+        Box::pin(async move {
+            at_once.set(at_once.get() + 1);
+            max.set(max.get().max(at_once.get()));
+            if let Some(wait) = wait {
+                wait.await;
+            }
+            at_once.set(at_once.get() - 1);
+            if frame[0] == 1 {
+                return Answer::Close("asked to".to_owned());
+            }
+            let body = ApiVersionsResponse::default();
+            Answer::Respond(Outgoing::plain(head, &body).unwrap())
+        })
+    }
+}
+
+/// Runs `client` on a thread against an echoing node; answers the most requests worked on at once.
+fn with_node(client: impl FnOnce(SocketAddr) + Send + 'static) -> usize {
+    let builder = LocalExecutorBuilder::new(Placement::Unbound)
+        .ring_depth(64)
+        .io_memory(1 << 20)
+        .preempt_timer(Duration::from_millis(1));
+    let handle = builder.spawn(move || async move {
+        let host = GlommioHost::new(ShardId(0), 1);
+        let max = Rc::new(Cell::new(0));
+        let service = Rc::new(Echo {
+            host: host.clone(),
+            at_once: Rc::default(),
+            at_once_max: Rc::clone(&max),
+        });
+        let net = Net::new(LIMITS, host.clone(), service, Rc::new(Metrics::default()));
+        let loads = Loads::new(1);
+        let registry = Registry::new(net, loads.clone());
+        let bound = listener::bind(Listener::Kafka, ([127, 0, 0, 1], 0).into()).unwrap();
+        let address = bound.address;
+        let adopting = registry.clone();
+        let accepting = listener::accept_all(
+            bound,
+            Rc::new(move |socket, _, listener| adopting.adopt(socket, listener)),
+        );
+        glommio::spawn_local(accepting).detach();
+        let client = std::thread::spawn(move || client(address));
+        while !client.is_finished() {
+            glommio::timer::sleep(Duration::from_millis(5)).await;
+        }
+        client.join().unwrap();
+        registry.stop_reading();
+        registry.emptied().await;
+        max.get()
+    });
+    handle.unwrap().join().unwrap()
+}
+
+fn request(id: i32, bytes: usize) -> Vec<u8> {
+    let mut frame = u32::try_from(bytes).unwrap().to_be_bytes().to_vec();
+    frame.extend([0; 4]);
+    frame.extend(id.to_be_bytes());
+    frame.resize(4 + bytes, 7);
+    frame
+}
+
+fn response(stream: &mut TcpStream) -> Option<i32> {
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).ok()?;
+    let mut body = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut body).ok()?;
+    Some(i32::from_be_bytes(body[..4].try_into().unwrap()))
+}
+
+#[test]
+fn answers_keep_the_order_of_requests_and_overlap() {
+    let at_once = with_node(|address| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        for id in 0..40 {
+            stream
+                .write_all(&request(id, 8 + id as usize * 977))
+                .unwrap();
+        }
+        for id in 0..40 {
+            assert_eq!(response(&mut stream), Some(id));
+        }
+    });
+    assert!(
+        (2..=LIMITS.pipeline_requests_max).contains(&at_once),
+        "{at_once}"
+    );
+}
+
+#[test]
+fn bad_sizes_and_refusals_close_only_their_connection() {
+    with_node(|address| {
+        let mut honest = TcpStream::connect(address).unwrap();
+        for bad in [-1, 3, (1 << 20) + 1, i32::MAX] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(&request(8, 100)).unwrap();
+            stream.write_all(&bad.to_be_bytes()).unwrap();
+            // What came whole before is still answered.
+            assert_eq!(response(&mut stream), Some(8));
+            assert_eq!(response(&mut stream), None);
+        }
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut closing = request(3, 100);
+        closing[4] = 1;
+        stream.write_all(&request(2, 8)).unwrap();
+        stream.write_all(&closing).unwrap();
+        stream.write_all(&request(4, 8)).unwrap();
+        assert_eq!(response(&mut stream), Some(2));
+        assert_eq!(response(&mut stream), None);
+        honest.write_all(&request(6, 1 << 20)).unwrap();
+        assert_eq!(response(&mut honest), Some(6));
+    });
+}
+
+#[test]
+fn unfinished_frames_have_a_limit_for_all_connections_together() {
+    with_node(|address| {
+        let mut held: Vec<TcpStream> = Vec::new();
+        let mut refused = 0;
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let frame = request(2, 1 << 20);
+            if stream.write_all(&frame[..900_000]).is_err() {
+                refused += 1;
+            }
+            held.push(stream);
+        }
+        for stream in &mut held {
+            stream
+                .set_read_timeout(Some(Duration::from_millis(300)))
+                .unwrap();
+            let mut byte = [0];
+            let closed = match stream.read(&mut byte) {
+                Ok(0) => true,
+                Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+                Ok(_) => false,
+            };
+            refused += usize::from(closed);
+        }
+        assert!((1..=3).contains(&refused), "{refused} of 4 were refused");
+    });
+}
