@@ -237,6 +237,24 @@ impl Memory {
     pub fn freeze(self) -> Slice {
         self.slice(0..self.len)
     }
+
+    /// Where the kernel may write; see [`Memory::assume_len`].
+    pub(in crate::disk) fn kernel_address(&mut self) -> *mut u8 {
+        assert!(
+            Arc::get_mut(&mut self.block).is_some(),
+            "the kernel writes only into unshared memory"
+        );
+        self.block.address(0)
+    }
+
+    /// Says that the kernel has filled the first `len` bytes.
+    ///
+    /// # Safety
+    /// The first `len` bytes are initialised, and the kernel no longer writes to any of them.
+    pub(in crate::disk) unsafe fn assume_len(&mut self, len: usize) {
+        assert!(len <= self.capacity());
+        self.len = len;
+    }
 }
 
 impl fmt::Debug for Memory {

@@ -19,9 +19,18 @@ use std::path::{Path, PathBuf};
 
 mod buffer;
 pub mod memory;
+pub mod ring;
+pub mod uring;
+mod helper;
+pub mod probe;
+pub mod resident;
+pub mod lock;
+#[cfg(test)]
+mod tests;
 
 pub use buffer::{Memory, Slice, live_blocks, live_bytes};
 pub use memory::MemoryDisk;
+pub use uring::UringDisk;
 
 /// Unit of every direct read and write, and of the journal's rounds.
 pub const BLOCK_BYTES: usize = 4096;
@@ -126,8 +135,9 @@ pub trait Disk: Clone + 'static {
     /// Makes names created, renamed or removed in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> impl Future<Output = DiskResult<()>>;
     /// Makes everything written so far to `files` durable, new extents and sizes included
-    /// (`syncfs`, or `fdatasync` of each of `files`, as the start-up probe chose). Files not named
-    /// and names of any kind may or may not be covered: names are for `sync_dir`.
+    /// (`syncfs`, or `fdatasync` of each of `files`, whichever is cheaper for their number). Files
+    /// not named and names of any kind may or may not be covered: names are for `sync_dir`. An
+    /// empty list means every file.
     fn barrier(&self, files: &[Self::File]) -> impl Future<Output = DiskResult<()>>;
     /// Free bytes that this process may still use.
     fn free_bytes(&self) -> impl Future<Output = DiskResult<u64>>;

@@ -5,7 +5,7 @@
 //!   torn at 512-byte sectors, and any subset of names that no `sync_dir` covered.
 //! - A flush covers what was *answered* before it was submitted, never what was in flight.
 //! - A durable write covers itself and the sizes it needs, not other writes of the file.
-//! - A barrier covers exactly the files it names (the real one may cover more).
+//! - A barrier covers exactly the files it names, or all (the real one may cover more).
 //! - A failed flush loses what it covered: later flushes succeed without having written it.
 //! - Operations are answered after a seeded number of polls, so completions overtake one another.
 //!   Dropping a write's future does not recall the write.
@@ -334,9 +334,11 @@ impl Disk for MemoryDisk {
         let told = |cause| DiskError::new("barrier", Path::new(""), cause);
         let covered: Vec<_> = {
             let core = self.core.borrow();
-            files
-                .iter()
-                .map(|file| (file.file, core.files[file.file].done()))
+            let named = files.iter().map(|file| file.file);
+            let all = (0..core.files.len()).filter(|_| files.is_empty());
+            named
+                .chain(all)
+                .map(|file| (file, core.files[file].done()))
                 .collect()
         };
         self.turn(true).await.map_err(told)?;
