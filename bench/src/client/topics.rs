@@ -14,6 +14,8 @@ use super::{Receiver, Sender, connect};
 use crate::{BenchError, Settings};
 
 const TOPIC_ALREADY_EXISTS: i16 = 36;
+/// Unknown topic or partition, leader not available, not the leader.
+const RETRIABLE_CODES: [i16; 3] = [3, 5, 6];
 const LEADER_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Creates the topic if it is not there and waits until each partition has a leader.
@@ -87,8 +89,23 @@ fn wait_for_leaders(
     }
 }
 
-/// Where each partition ends now, in order of partitions.
+/// Where each partition ends now, in order of partitions. Asks again, as every client does, while
+/// a server that has just created the topic finds its leaders.
 pub fn end_offsets(settings: &Settings) -> Result<Vec<i64>, BenchError> {
+    let started = Instant::now();
+    loop {
+        match ask_end_offsets(settings) {
+            Err(BenchError::Refused { code, .. })
+                if RETRIABLE_CODES.contains(&code) && started.elapsed() < LEADER_WAIT_MAX =>
+            {
+                thread::sleep(Duration::from_millis(50));
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn ask_end_offsets(settings: &Settings) -> Result<Vec<i64>, BenchError> {
     let (mut sender, mut receiver) = connect(&settings.brokers)?;
     let latest = |partition_index| list::ListOffsetsPartition {
         partition_index,
@@ -127,6 +144,7 @@ pub fn end_offsets(settings: &Settings) -> Result<Vec<i64>, BenchError> {
 /// An id and epoch for an idempotent producer.
 pub fn producer_id(sender: &mut Sender, receiver: &mut Receiver) -> Result<(i64, i16), BenchError> {
     let request = init::InitProducerIdRequest {
+        transactional_id: None,
         transaction_timeout_ms: 60_000,
         producer_id: -1,
         producer_epoch: -1,

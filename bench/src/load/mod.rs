@@ -71,6 +71,8 @@ impl Window {
 /// Runs what the settings say.
 pub fn run(settings: &Settings) -> Result<Report, BenchError> {
     client::create_topic(settings)?;
+    // A server may name a leader before that one serves.
+    client::end_offsets(settings)?;
     let tally = match settings.workload {
         Workload::Produce => produce::run(settings),
         Workload::Consume => consume::run(settings),
