@@ -14,8 +14,9 @@ use super::{Receiver, Sender, connect};
 use crate::{BenchError, Settings};
 
 const TOPIC_ALREADY_EXISTS: i16 = 36;
-/// Unknown topic or partition, leader not available, not the leader.
-const RETRIABLE_CODES: [i16; 3] = [3, 5, 6];
+/// Unknown topic or partition, leader not available, not the leader, coordinator loading, not
+/// available, elsewhere.
+const RETRIABLE_CODES: [i16; 6] = [3, 5, 6, 14, 15, 16];
 const LEADER_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Creates the topic if it is not there and waits until each partition has a leader.
@@ -150,13 +151,19 @@ pub fn producer_id(sender: &mut Sender, receiver: &mut Receiver) -> Result<(i64,
         producer_epoch: -1,
         ..Default::default()
     };
-    sender.send(&request, 4)?;
-    let answer: init_producer_id_response::InitProducerIdResponseView = receiver.view(4)?;
-    match answer.error_code {
-        0 => Ok((answer.producer_id, answer.producer_epoch)),
-        code => Err(BenchError::Refused {
-            what: "asking for a producer id",
-            code,
-        }),
+    let started = Instant::now();
+    loop {
+        sender.send(&request, 4)?;
+        let answer: init_producer_id_response::InitProducerIdResponseView = receiver.view(4)?;
+        match answer.error_code {
+            0 => return Ok((answer.producer_id, answer.producer_epoch)),
+            code if RETRIABLE_CODES.contains(&code) && started.elapsed() < LEADER_WAIT_MAX => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            code => {
+                let what = "asking for a producer id";
+                return Err(BenchError::Refused { what, code });
+            }
+        }
     }
 }

@@ -130,7 +130,7 @@ fn send_all(
         }
         let groups = source.gather(now);
         let dues: Vec<Due> = groups.values().flatten().copied().collect();
-        if let Some(first) = dues.first() {
+        if let Some(first) = dues.first().filter(|_| source.window.holds(now)) {
             lags.record(now.saturating_sub(first.intended_ns));
         }
         let message = source.request(&groups)?;
