@@ -1,0 +1,163 @@
+//! Metadata: brokers, and topics by name, by id or all.
+//!
+//! A missing topic is answered UNKNOWN_TOPIC_OR_PARTITION even when it will be made: the caller gets the names
+//! to create and does so behind the answer, and the client asks again.
+
+use thalweg_wire::messages::metadata_request::{MetadataRequestTopicView, MetadataRequestView};
+use thalweg_wire::messages::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+
+use super::{CLUSTER_OPERATIONS, Leader, TOPIC_OPERATIONS, Viewpoint, offline};
+use crate::controller::names::check_name;
+use crate::error::ErrorCode;
+use crate::metadata::image::{Image, Partition, Topic, is_internal, raw};
+
+/// What a Metadata request leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The answer.
+    pub response: MetadataResponse<'static>,
+    /// Legal names that do not exist and that the client lets us create.
+    pub missing: Vec<String>,
+}
+
+/// Answers a Metadata request of that version.
+#[must_use]
+pub fn metadata(
+    image: &Image,
+    viewpoint: &Viewpoint<'_>,
+    request: &MetadataRequestView<'_>,
+    version: i16,
+) -> Answer {
+    let asks = Asks {
+        image,
+        viewpoint,
+        version,
+        // Before version 4 a client could not say no.
+        may_create: version < 4 || request.allow_auto_topic_creation,
+        operations: request.include_topic_authorized_operations,
+    };
+    let mut missing = Vec::new();
+    let topics = match &request.topics {
+        None => image.topics.iter().map(|topic| asks.topic(topic)).collect(),
+        // An empty list meant everything before there was null.
+        Some(list) if list.is_empty() && version == 0 => {
+            image.topics.iter().map(|topic| asks.topic(topic)).collect()
+        }
+        Some(list) => list
+            .iter()
+            .map(|topic| asks.asked(&topic, &mut missing))
+            .collect(),
+    };
+    let brokers = viewpoint.alive(image).map(|one| MetadataResponseBroker {
+        node_id: one.broker.id.0,
+        host: one.host.to_owned().into(),
+        port: one.port,
+        rack: one.broker.rack.clone().map(Into::into),
+    });
+    let mut response = MetadataResponse {
+        brokers: brokers.collect(),
+        cluster_id: Some(viewpoint.cluster_id.to_owned().into()),
+        controller_id: viewpoint.controller(image),
+        topics,
+        ..MetadataResponse::default()
+    };
+    if request.include_cluster_authorized_operations && (8..=10).contains(&version) {
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
+    Answer { response, missing }
+}
+
+struct Asks<'a> {
+    image: &'a Image,
+    viewpoint: &'a Viewpoint<'a>,
+    version: i16,
+    may_create: bool,
+    operations: bool,
+}
+
+impl Asks<'_> {
+    fn asked(
+        &self,
+        asked: &MetadataRequestTopicView<'_>,
+        missing: &mut Vec<String>,
+    ) -> MetadataResponseTopic<'static> {
+        let by_id = !asked.topic_id.is_zero();
+        // Versions 10 and 11 have the field, but Kafka refuses to look by it before 12.
+        if (by_id || asked.name.is_none()) && self.version < 12 {
+            return refused(asked, ErrorCode::InvalidRequest);
+        }
+        if by_id {
+            return match self.image.topics.get(asked.topic_id) {
+                Some(topic) => self.topic(topic),
+                None => refused(asked, ErrorCode::UnknownTopicId),
+            };
+        }
+        let Some(name) = asked.name else {
+            return refused(asked, ErrorCode::InvalidRequest);
+        };
+        if let Some(topic) = self.image.topics.named(name) {
+            return self.topic(topic);
+        }
+        if let Err(refusal) = check_name(name) {
+            return refused(asked, refusal.code);
+        }
+        if self.may_create && !missing.iter().any(|other| other == name) {
+            missing.push(name.to_owned());
+        }
+        refused(asked, ErrorCode::UnknownTopicOrPartition)
+    }
+
+    fn topic(&self, topic: &Topic) -> MetadataResponseTopic<'static> {
+        let partitions = topic.partitions.iter();
+        let partitions = partitions.map(|(index, partition)| self.partition(index.0, partition));
+        let mut answer = MetadataResponseTopic {
+            name: Some(topic.name.to_string().into()),
+            topic_id: topic.id,
+            is_internal: topic.is_internal(),
+            partitions: partitions.collect(),
+            ..MetadataResponseTopic::default()
+        };
+        if self.operations {
+            answer.topic_authorized_operations = TOPIC_OPERATIONS;
+        }
+        answer
+    }
+
+    fn partition(&self, index: i32, partition: &Partition) -> MetadataResponsePartition {
+        let (leader, error) = match self.viewpoint.leader(self.image, partition) {
+            Leader::At(leader) => (leader.0, ErrorCode::None),
+            Leader::OtherListener if self.version >= 6 => (-1, ErrorCode::ListenerNotFound),
+            Leader::OtherListener | Leader::None => (-1, ErrorCode::LeaderNotAvailable),
+        };
+        MetadataResponsePartition {
+            error_code: error as i16,
+            partition_index: index,
+            leader_id: leader,
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: raw(&partition.replicas),
+            isr_nodes: raw(&partition.isr),
+            offline_replicas: offline(self.image, partition),
+        }
+    }
+}
+
+fn refused(
+    asked: &MetadataRequestTopicView<'_>,
+    error: ErrorCode,
+) -> MetadataResponseTopic<'static> {
+    // Only version 12 can answer without a name.
+    let by_id = !asked.topic_id.is_zero() && asked.name.is_none();
+    let name = match asked.name {
+        None if by_id && error == ErrorCode::UnknownTopicId => None,
+        name => Some(name.unwrap_or("").to_owned().into()),
+    };
+    MetadataResponseTopic {
+        error_code: error as i16,
+        name,
+        topic_id: asked.topic_id,
+        is_internal: asked.name.is_some_and(is_internal),
+        ..MetadataResponseTopic::default()
+    }
+}

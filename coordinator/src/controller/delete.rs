@@ -1,0 +1,133 @@
+//! DeleteTopics: by name, or by id from version 6 on.
+
+use std::collections::BTreeSet;
+
+use thalweg_wire::ids::Uuid;
+use thalweg_wire::messages::delete_topics_request::DeleteTopicsRequestView;
+use thalweg_wire::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
+use thalweg_wire::messages::remove_topic_record::RemoveTopicRecord;
+
+use super::{Context, Outcome};
+use crate::error::{ErrorCode, Refusal};
+use crate::metadata::image::Image;
+use crate::metadata::record::Proposed;
+
+/// Works a DeleteTopics request of that version.
+pub fn delete(
+    image: &Image,
+    request: &DeleteTopicsRequestView<'_>,
+    version: i16,
+    context: &Context<'_>,
+) -> Outcome<DeleteTopicsResponse<'static>> {
+    let mut wanted: Vec<(Option<&str>, Uuid)> = request
+        .topic_names
+        .iter()
+        .map(|name| (Some(name), Uuid::ZERO))
+        .collect();
+    wanted.extend(
+        request
+            .topics
+            .iter()
+            .map(|topic| (topic.name, topic.topic_id)),
+    );
+    let disabled = disabled(image, version, context);
+    let (mut records, mut gone) = (Vec::new(), BTreeSet::new());
+    let mut responses = Vec::new();
+    for (at, (name, id)) in wanted.iter().enumerate() {
+        let before = wanted
+            .iter()
+            .take(at)
+            .filter(|other| *other == &(*name, *id))
+            .count();
+        let again = wanted
+            .iter()
+            .filter(|other| *other == &(*name, *id))
+            .count()
+            > 1;
+        if again && before > 0 {
+            continue;
+        }
+        let found = match (&disabled, again) {
+            (Some(refusal), _) => Err(refusal.clone()),
+            (None, true) => {
+                let what = if name.is_some() { "name" } else { "id" };
+                Err(Refusal::new(
+                    ErrorCode::InvalidRequest,
+                    format!("Duplicate topic {what}."),
+                ))
+            }
+            (None, false) => find(image, *name, *id),
+        };
+        let found = found.and_then(|(name, id)| match gone.insert(id) {
+            true => Ok((name, id)),
+            false => {
+                let message = "The provided topic name maps to an ID that was already supplied.";
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            }
+        });
+        responses.push(match found {
+            Ok((name, topic_id)) => {
+                records.push(Proposed::new(RemoveTopicRecord { topic_id }, 0));
+                DeletableTopicResult {
+                    name: Some(name.into()),
+                    topic_id,
+                    ..Default::default()
+                }
+            }
+            Err(refusal) => DeletableTopicResult {
+                name: name.map(|name| name.to_owned().into()),
+                topic_id: *id,
+                error_code: refusal.code as i16,
+                error_message: refusal.text(),
+            },
+        });
+    }
+    Outcome {
+        response: DeleteTopicsResponse {
+            throttle_time_ms: 0,
+            responses,
+        },
+        records,
+    }
+}
+
+fn disabled(image: &Image, version: i16, context: &Context<'_>) -> Option<Refusal> {
+    let chain = context.broker.broker_chain(image, "delete.topic.enable");
+    let value = chain.into_iter().next()?.value?;
+    if value.trim() != "false" {
+        return None;
+    }
+    // Older clients do not know the newer code.
+    let code = match version {
+        ..3 => ErrorCode::InvalidRequest,
+        _ => ErrorCode::TopicDeletionDisabled,
+    };
+    Some(Refusal::new(code, "Topic deletion is disabled."))
+}
+
+fn find(image: &Image, name: Option<&str>, id: Uuid) -> Result<(String, Uuid), Refusal> {
+    match (name, id.is_zero()) {
+        (Some(_), false) => {
+            let message = "You may not specify both topic name and topic id.";
+            Err(Refusal::new(ErrorCode::InvalidRequest, message))
+        }
+        (None, true) => {
+            let message = "Neither topic name nor id were specified.";
+            Err(Refusal::new(ErrorCode::InvalidRequest, message))
+        }
+        (Some(name), true) => match image.topics.named(name) {
+            Some(topic) => Ok((topic.name.to_string(), topic.id)),
+            None => {
+                let message = "This server does not host this topic-partition.";
+                Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, message))
+            }
+        },
+        (None, false) => match image.topics.get(id) {
+            Some(topic) => Ok((topic.name.to_string(), topic.id)),
+            None => {
+                let message = "This server does not host this topic ID.";
+                Err(Refusal::new(ErrorCode::UnknownTopicId, message))
+            }
+        },
+    }
+}
