@@ -220,7 +220,7 @@ pub(crate) fn message(message: &Message) -> String {
     }}
 
     impl{impl_life} {name}View{view} {{
-        /// Checks and views a message that fills `body` exactly.
+        /// Checks and views the message at the start of `body`; what follows is left alone.
         #[inline]
         pub fn decode(body: &{body_life} [u8], version: i16) -> Result<Self, w::DecodeError> {{
             <Self as w::View>::decode(body, version)

@@ -42,7 +42,7 @@ pub(crate) fn metadata(messages: &[Message]) -> String {
         );
         let _ = writeln!(
             reads,
-            "                {key} => Self::{variant}({path}View::decode(body, version)?.to_owned()),"
+            "                {key} => Self::{variant}(<{path}View as w::View>::decode_exact(body, version)?.to_owned()),"
         );
         let _ = writeln!(
             froms,

@@ -109,8 +109,14 @@ pub trait View<'a>: Decode<'a> {
     /// The owned form of the same schema.
     type Owned: Message;
 
-    /// Checks and views a message that fills `bytes` exactly.
+    /// Checks and views the message at the start of `bytes`. What follows it is left alone, as
+    /// Kafka does: librdkafka 2.0 sends a byte too many behind ListGroups 4.
     fn decode(bytes: &'a [u8], version: i16) -> Result<Self, DecodeError> {
+        Self::decode_prefix(&mut Reader::new(bytes), version)
+    }
+
+    /// Checks and views a message that fills `bytes` exactly.
+    fn decode_exact(bytes: &'a [u8], version: i16) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let view = Self::decode_prefix(&mut r, version)?;
         r.finish()?;

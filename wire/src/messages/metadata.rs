@@ -70,6 +70,8 @@ mod tests {
             DecodeError::FrameVersion { version: 2 }
         );
         assert_eq!(refused(&[1, 99, 0]), DecodeError::UnknownKey { key: 99 });
+        let longer = b"\x01\x0c\x00\x11metadata.version\x00\x1e\x00\x00";
+        assert_eq!(refused(longer), DecodeError::TrailingBytes { left: 1 });
         assert!(matches!(
             refused(&[1, 12, 9]),
             DecodeError::UnsupportedVersion { version: 9, .. }
