@@ -12,5 +12,7 @@ pub mod dispatch;
 pub mod handlers;
 pub mod shard;
 pub mod error;
+pub mod topics;
+pub mod node;
 pub mod runtime;
 pub mod metrics;

@@ -6,11 +6,16 @@
 //! waits in between. Deliberately absent: sockets, channels, threads.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use thalweg_coordinator::metadata::image::{Image, Topic};
+use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_storage::disk::Disk;
-use thalweg_storage::store::Store;
-use thalweg_wire::ids::{PartitionId, ShardId};
+use thalweg_storage::log::LogConfig;
+use thalweg_storage::store::{NewPartition, Store};
+use thalweg_wire::ids::{Epoch, PartitionId, ShardId, Uuid};
 
 use super::host::{Gone, Host, Queue};
 use super::mailbox::{Fault, Message, Query, QueryAnswer, Reply};
@@ -18,6 +23,17 @@ use super::parked::{Slots, Wakes, WatchKey, Watches};
 use super::wait::{LocalFuture, Turnstile};
 use crate::dispatch;
 use crate::metrics::{Metrics, Snapshot};
+use crate::node::NodeFacts;
+use crate::runtime::effects::{Coordinator, Published};
+use crate::topics::TopicSettings;
+
+/// What a shard knows of the cluster.
+#[derive(Default)]
+struct Catalog {
+    published: Arc<Published>,
+    /// By topic id; of this image only.
+    settings: HashMap<Uuid, Rc<TopicSettings>>,
+}
 
 /// One shard.
 pub struct ShardCore<D: Disk> {
@@ -27,8 +43,12 @@ pub struct ShardCore<D: Disk> {
     pub store: Rc<Store<D>>,
     /// Its counters.
     pub metrics: Rc<Metrics>,
+    /// What never changes.
+    pub node: Arc<NodeFacts>,
     /// Its parked fetches.
     pub slots: Slots,
+    catalog: RefCell<Catalog>,
+    coordinator: RefCell<Option<Rc<Coordinator>>>,
     watches: RefCell<Watches>,
     wakes: Wakes,
     /// The order of appends, by the shard they come from.
@@ -37,13 +57,21 @@ pub struct ShardCore<D: Disk> {
 
 impl<D: Disk> ShardCore<D> {
     /// A shard on an open store.
-    pub fn new(host: Rc<dyn Host>, store: Rc<Store<D>>, metrics: Rc<Metrics>) -> Rc<Self> {
+    pub fn new(
+        host: Rc<dyn Host>,
+        store: Rc<Store<D>>,
+        metrics: Rc<Metrics>,
+        node: Arc<NodeFacts>,
+    ) -> Rc<Self> {
         let core = Rc::new(Self {
             lanes: (0..host.shards()).map(|_| Turnstile::default()).collect(),
             host,
             store,
             metrics,
+            node,
             slots: Slots::default(),
+            catalog: RefCell::default(),
+            coordinator: RefCell::default(),
             watches: RefCell::default(),
             wakes: Wakes::default(),
         });
@@ -54,6 +82,51 @@ impl<D: Disk> ShardCore<D> {
             }
         }));
         core
+    }
+
+    /// The cluster as this shard knows it.
+    #[must_use]
+    pub fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.catalog.borrow().published)
+    }
+
+    /// The newest image of this shard.
+    #[must_use]
+    pub fn image(&self) -> Arc<Image> {
+        Arc::clone(&self.catalog.borrow().published.image)
+    }
+
+    /// What a topic's configuration means, computed once per image.
+    #[must_use]
+    pub fn topic_settings(&self, topic: &Topic) -> Rc<TopicSettings> {
+        let mut catalog = self.catalog.borrow_mut();
+        if let Some(settings) = catalog.settings.get(&topic.id) {
+            return Rc::clone(settings);
+        }
+        let config = self
+            .node
+            .broker_configs
+            .topic_config(&catalog.published.image, &topic.name);
+        let settings = Rc::new(TopicSettings::new(config, self.node.rules));
+        catalog.settings.insert(topic.id, Rc::clone(&settings));
+        settings
+    }
+
+    /// The shard that owns a partition.
+    #[must_use]
+    pub fn owner(&self, partition: PartitionId) -> ShardId {
+        shard_of(partition, self.host.shards())
+    }
+
+    /// The coordinator, if this is its shard.
+    #[must_use]
+    pub fn coordinator(&self) -> Option<Rc<Coordinator>> {
+        self.coordinator.borrow().clone()
+    }
+
+    /// This is the coordinator's shard.
+    pub fn set_coordinator(&self, coordinator: Coordinator) {
+        *self.coordinator.borrow_mut() = Some(Rc::new(coordinator));
     }
 
     /// Begins a message from another shard. The order of calls is the order of arrival.
@@ -97,8 +170,18 @@ impl<D: Disk> ShardCore<D> {
             Message::Coordinate(request) => {
                 Reply::Answered(dispatch::coordinated(&self, &request).await)
             }
+            Message::Create(list) => Reply::Changed(self.create(list).await),
+            Message::Delete(list) => Reply::Changed(self.delete(list).await),
+            Message::Lead(list) => Reply::Changed(self.lead(list).await),
+            Message::Configure(list) => Reply::Changed(self.configure(list)),
+            Message::Publish(published) => {
+                *self.catalog.borrow_mut() = Catalog {
+                    published,
+                    settings: HashMap::new(),
+                };
+                Reply::Changed(Ok(()))
+            }
             Message::Scrape => Reply::Metrics(Box::new(self.snapshot())),
-            _ => Reply::Done,
         }
     }
 
@@ -108,6 +191,66 @@ impl<D: Disk> ShardCore<D> {
             return Ok(Rc::clone(self).serve_unordered(message).await);
         }
         self.host.send(shard, message).await?.await
+    }
+
+    async fn create(&self, list: Vec<NewPartition>) -> Result<(), Fault> {
+        for partition in list {
+            self.store.create_partition(partition).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(self: &Rc<Self>, list: Vec<PartitionId>) -> Result<(), Fault> {
+        for partition in list {
+            self.store.delete_partition(partition).await?;
+            // Whoever waits for its records looks again and finds it gone.
+            self.moved(partition);
+        }
+        Ok(())
+    }
+
+    async fn lead(&self, list: Vec<(PartitionId, Epoch)>) -> Result<(), Fault> {
+        let mut last = None;
+        for (partition, epoch) in list {
+            last = Some(self.store.start_epoch(partition, epoch)?);
+        }
+        match last {
+            Some(ticket) => Ok(self.store.wait(ticket).await?),
+            None => Ok(()),
+        }
+    }
+
+    fn configure(&self, list: Vec<(PartitionId, LogConfig)>) -> Result<(), Fault> {
+        for (partition, config) in list {
+            self.store.set_config(partition, config)?;
+        }
+        Ok(())
+    }
+
+    /// Asks about partitions wherever they are: one message per shard, answers in order.
+    pub async fn query(
+        self: &Rc<Self>,
+        questions: Vec<(PartitionId, Query)>,
+    ) -> Vec<Result<QueryAnswer, Fault>> {
+        let mut by_shard: BTreeMap<ShardId, Vec<usize>> = BTreeMap::new();
+        for (at, (partition, _)) in questions.iter().enumerate() {
+            by_shard.entry(self.owner(*partition)).or_default().push(at);
+        }
+        let mut answers: Vec<_> = questions.iter().map(|_| Err(Fault::from(Gone))).collect();
+        for (shard, places) in by_shard {
+            let list = places
+                .iter()
+                .filter_map(|at| questions.get(*at).copied())
+                .collect();
+            if let Ok(Reply::Queried(list)) = self.ask(shard, Message::Query(list)).await {
+                for (at, answer) in places.into_iter().zip(list) {
+                    if let Some(slot) = answers.get_mut(at) {
+                        *slot = answer;
+                    }
+                }
+            }
+        }
+        answers
     }
 
     /// Answers questions about partitions of this shard.

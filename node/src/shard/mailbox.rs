@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use thalweg_storage::log::TimestampQuery;
 use thalweg_storage::log::{AbortedSpan, EpochEnd, FoundOffset, LogConfig, PartitionView, Piece};
@@ -18,6 +19,7 @@ use super::parked::WatchKey;
 use crate::metrics::Snapshot;
 use crate::outgoing::Answer;
 use crate::request::{Frame, Listener, Request};
+use crate::runtime::effects::Published;
 
 /// A request from one shard to another. Each is answered by exactly one [`Reply`].
 #[derive(Debug)]
@@ -41,7 +43,11 @@ pub enum Message {
     Create(Vec<NewPartition>),
     /// Delete these partitions. Answered with `Changed`.
     Delete(Vec<PartitionId>),
-    /// New topic settings. Answered with `Done`.
+    /// You lead these partitions in these epochs. Answered with `Changed`.
+    Lead(Vec<(PartitionId, Epoch)>),
+    /// The cluster as it is now. Answered with `Changed`.
+    Publish(Arc<Published>),
+    /// New topic settings. Answered with `Changed`.
     Configure(Vec<(PartitionId, LogConfig)>),
     /// Run this request where the coordinator is. Answered with `Answered`.
     Coordinate(Box<Request>),

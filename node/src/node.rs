@@ -1,0 +1,35 @@
+//! What all shards know about this node and never changes while it runs.
+
+use std::net::SocketAddr;
+
+use thalweg_config::Settings;
+use thalweg_coordinator::configs::effective::BrokerConfigs;
+use thalweg_coordinator::metadata::image::Endpoint;
+use thalweg_wire::ids::{NodeId, Uuid};
+
+use crate::topics::CheckRules;
+
+/// This node.
+#[derive(Clone, Debug)]
+pub struct NodeFacts {
+    /// Its id.
+    pub id: NodeId,
+    /// The cluster's id, in text as Kafka writes it.
+    pub cluster_id: String,
+    /// Its log directory.
+    pub directory: Uuid,
+    /// New at each start.
+    pub incarnation: Uuid,
+    /// Number of shards.
+    pub shards: u16,
+    /// Where it listens, as clients are told.
+    pub endpoints: Vec<Endpoint>,
+    /// The sockets it listens on.
+    pub addresses: Vec<SocketAddr>,
+    /// Everything it was told.
+    pub settings: Settings,
+    /// Its broker keys, for effective topic values and DescribeConfigs.
+    pub broker_configs: BrokerConfigs,
+    /// How batches are checked.
+    pub rules: CheckRules,
+}

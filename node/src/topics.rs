@@ -1,0 +1,86 @@
+//! What a topic's configuration means to the node: limits of the check, settings of the log.
+//!
+//! Pure: from the coordinator's effective values to the types of `wire` and `storage`. A value that
+//! a field can't hold is brought to the field's nearest end; values were checked when they were set.
+
+use thalweg_coordinator::configs::effective::TopicConfig;
+use thalweg_storage::log::{CleanupPolicy, LogConfig, TimestampType};
+use thalweg_wire::batch::{CheckLimits, CompressedCheck, Origin, TimestampLimits};
+use thalweg_wire::ids::TimestampMs;
+
+/// Output of a codec that one batch may unfold to, in multiples of the largest batch: real data
+/// compresses up to some 20 times, a bomb some thousand times.
+const INFLATE_FACTOR_MAX: usize = 64;
+
+/// What a produce request needs to know of its node, beside the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckRules {
+    /// How far compressed batches are checked.
+    pub compressed: CompressedCheck,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: i64,
+}
+
+/// One topic, ready to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// The configuration as the coordinator gives it.
+    pub config: TopicConfig,
+    /// For the storage engine.
+    pub log: LogConfig,
+    rules: CheckRules,
+}
+
+impl TopicSettings {
+    /// From the effective values.
+    #[must_use]
+    pub fn new(config: TopicConfig, rules: CheckRules) -> Self {
+        Self {
+            config,
+            log: log_config(&config, rules.producer_expiration_ms),
+            rules,
+        }
+    }
+
+    /// The limits of a batch that a client sends now.
+    #[must_use]
+    pub fn limits(&self, now: TimestampMs, zstd_allowed: bool) -> CheckLimits {
+        let config = &self.config;
+        let batch_bytes_max = usize::try_from(config.max_message_bytes).unwrap_or(0);
+        CheckLimits {
+            origin: Origin::Client,
+            batch_bytes_max,
+            inflated_bytes_max: batch_bytes_max.saturating_mul(INFLATE_FACTOR_MAX),
+            keys_required: config.compact,
+            zstd_allowed,
+            compressed: self.rules.compressed,
+            timestamps: (!config.log_append_time).then_some(TimestampLimits {
+                now,
+                before_max_ms: config.timestamp_before_max_ms,
+                after_max_ms: config.timestamp_after_max_ms,
+            }),
+        }
+    }
+}
+
+fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
+    let clamp = |value: i64| u32::try_from(value.max(0)).unwrap_or(u32::MAX);
+    LogConfig {
+        segment_bytes: clamp(config.segment_bytes),
+        segment_ms: config.segment_ms,
+        segment_index_bytes: clamp(config.segment_index_bytes),
+        index_interval_bytes: clamp(config.index_interval_bytes),
+        retention_ms: (config.retention_ms >= 0).then_some(config.retention_ms),
+        retention_bytes: u64::try_from(config.retention_bytes).ok(),
+        cleanup: CleanupPolicy {
+            delete: config.delete,
+            compact: config.compact,
+        },
+        timestamp_type: if config.log_append_time {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime
+        },
+        producer_expiration_ms,
+    }
+}
