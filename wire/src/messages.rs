@@ -12,6 +12,7 @@
     reason = "generated code is regular, not pretty: a structure without fields takes no version"
 )]
 
+pub mod coordinator;
 pub mod metadata;
 
 include!(concat!(env!("OUT_DIR"), "/messages.rs"));
