@@ -192,6 +192,22 @@ impl Chain {
             .collect()
     }
 
+    /// Copies the bytes from `position` on into `out`; panics outside of what is held.
+    pub fn read_into(&self, position: u64, out: &mut [u8]) {
+        let range = position..position + out.len() as u64;
+        assert!(self.start <= range.start && range.end <= self.end());
+        let first = self.chunks.partition_point(|c| c.end() <= position);
+        let mut rest = out;
+        for chunk in self.chunks.iter().skip(first) {
+            let Some(inside) = chunk.overlap(&range) else {
+                break;
+            };
+            let (part, after) = rest.split_at_mut(inside.len());
+            part.copy_from_slice(&chunk.memory.bytes()[inside]);
+            rest = after;
+        }
+    }
+
     /// Forgets whole chunks below `position`, which the segment's file holds now: the chain begins
     /// at `position` (a block boundary) from now on. A long chunk of which less than a block is
     /// left is swapped for a short one. Slices that are out keep their memory.

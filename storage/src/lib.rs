@@ -14,6 +14,7 @@ pub mod files;
 pub mod journal;
 pub mod log;
 pub mod producers;
+pub mod read;
 pub mod recover;
 pub mod retain;
 pub mod segment;

@@ -4,381 +4,142 @@
 //! places, keeps the bytes that no segment holds yet in a chain of aligned chunks, and keeps what
 //! Kafka keeps beside a log: offset, time and transaction index, producer state, leader epochs.
 //!
+//! ```text
+//! append -> write.rs  -> chunk and EntrySink          read   -> read/plan.rs  -> pieces
+//! moves  <- moving.rs <- chunk, index images          search -> search.rs     -> offset
+//! start  -> load.rs   -> Log                          cuts   -> cutting.rs    -> files to unlink
+//! ```
 //! Invariants:
-//! - Changes go to the [`EntrySink`] in the order in which they happened; nothing is shown to a
-//!   consumer before [`Log::on_durable`] covered it.
+//! - Changes go to the [`EntrySink`](crate::journal::entry::EntrySink) in the order in which they
+//!   happened; nothing is shown to a consumer before [`Log::on_durable`] covered it.
+//! - `log_start <= high_watermark <= durable <= next`; all but `log_start` lie between batches.
 //! - A byte of a segment is final once it was written: a move takes whole blocks only, and a block
-//!   of the segment's file is written again only after its bytes went to the sink as `carried`.
-//! - Reads and moves see the same bytes: chunk or file, never both disagreeing.
+//!   of the segment's file is written again only after its bytes went to the sink as `Carried`.
 //!
 //! Deliberately absent: waiting, timers, locks, file handles, knowledge of the journal.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use thalweg_wire::batch::BatchSummary;
-use thalweg_wire::ids::{Epoch, Offset, PartitionId, ProducerEpoch, ProducerId, TimestampMs};
+use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
 
-use crate::disk::{Disk, Slice};
-use crate::journal::entry::{EntrySink, Place};
+use crate::epochs::Epochs;
+use crate::journal::entry::Place;
+use crate::producers::Producers;
+use crate::read::plan::ReadHints;
+use crate::segment::segment::{Birth, Segment};
+use crate::segment::set::SegmentSet;
 
 mod config;
+mod terms;
 mod step;
+mod write;
+mod search;
+mod moving;
+mod state;
+mod cutting;
+mod listing;
+mod load;
+mod walk;
 
+pub use crate::epochs::{EpochEnd, EpochEntry};
+pub use crate::read::plan::ReadQuery;
 pub use config::{CleanupPolicy, LogConfig, TimestampType};
+pub use cutting::RetainQuery;
+pub use search::TimestampSearch;
 pub use step::{Fed, Need, Step};
+pub use terms::{
+    AbortedSpan, AppendContext, AppendError, Appended, EndTxn, FileImage, Found, FoundOffset,
+    LoadError, Loaded, LogSpec, Origin, PartitionView, PendingSegment, Piece, ReadError, ReadPlan,
+    ReadSpec, RetainPlan, TailRead, TimestampQuery,
+};
 
-/// Who appends, which decides what is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A producer: sequences and epochs are checked, offsets assigned.
-    Client,
-    /// The node itself (coordinators, metadata): epochs are checked, sequences are not.
-    Coordinator,
-    /// The leader, through replication: nothing is checked, offsets are as they came.
-    Replica,
-}
-
-/// What an append needs to know beside the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppendContext {
-    /// Leader epoch that the stored batch carries.
-    pub leader_epoch: Epoch,
-    /// The shard's time of this pass.
-    pub now: TimestampMs,
-    /// Who appends.
-    pub origin: Origin,
-}
-
-/// What an append came to. For a duplicate these are the values of the batch stored before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Offset of the first record.
-    pub base_offset: Offset,
-    /// Offset of the last record.
-    pub last_offset: Offset,
-    /// The timestamp given to the batch, where the topic asks for the leader's.
-    pub log_append_time: Option<TimestampMs>,
-    /// True if nothing was appended because this batch is in the log already.
-    pub duplicate: bool,
-    /// The answer waits until everything below this offset is durable (duplicates too).
-    pub end: Offset,
-    /// First offset of the log.
-    pub log_start: Offset,
-}
-
-/// Why a batch was not appended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum AppendError {
-    /// The sequence does not follow the producer's last one.
-    OutOfOrderSequence {
-        /// The producer.
-        producer: ProducerId,
-        /// The last sequence held, -1 for none.
-        last: i32,
-        /// First sequence of the refused batch.
-        got: i32,
-    },
-    /// A newer incarnation of the producer has written already.
-    InvalidProducerEpoch {
-        /// The producer.
-        producer: ProducerId,
-        /// The epoch held.
-        current: ProducerEpoch,
-        /// The refused epoch.
-        got: ProducerEpoch,
-    },
-    /// A batch without the transactional flag while the producer's transaction is open.
-    InvalidTxnState {
-        /// The producer.
-        producer: ProducerId,
-    },
-    /// A marker of an older transaction coordinator.
-    CoordinatorFenced {
-        /// The producer.
-        producer: ProducerId,
-        /// The coordinator epoch held.
-        current: i32,
-        /// The refused coordinator epoch.
-        got: i32,
-    },
-    /// A batch alone is larger than a segment may be.
-    LargerThanSegment {
-        /// Bytes of the batch.
-        bytes: usize,
-        /// `segment.bytes`.
-        limit: u32,
-    },
-    /// A replicated batch does not continue the log.
-    NotNext {
-        /// The log's end.
-        expected: Offset,
-        /// First offset of the batch.
-        got: Offset,
-    },
-    /// Offsets or bytes would leave the format's range.
-    Exhausted,
-    /// The partial last block must be supplied first ([`Log::tail_needed`]).
-    TailMissing,
-}
-
-/// A transaction's end, as its coordinator asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndTxn {
-    /// The producer.
-    pub producer: ProducerId,
-    /// Epoch that the marker carries.
-    pub epoch: ProducerEpoch,
-    /// Epoch of the coordinator.
-    pub coordinator_epoch: i32,
-    /// Commit, or abort.
-    pub commit: bool,
-}
-
-/// The numbers that requests ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionView {
-    /// First offset.
-    pub log_start: Offset,
-    /// Everything below may be shown.
-    pub high_watermark: Offset,
-    /// Everything below belongs to no open transaction.
-    pub last_stable: Offset,
-    /// Everything below was accepted, not all of it is durable.
-    pub log_end: Offset,
-    /// Everything below is durable here.
-    pub durable_end: Offset,
-    /// Latest leader epoch, -1 for none.
-    pub leader_epoch: Epoch,
-    /// Bytes of all segments.
-    pub bytes: u64,
-}
-
-/// What a read asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadSpec {
-    /// First offset wanted.
-    pub offset: Offset,
-    /// Bytes at most, except for `min_one`.
-    pub bytes_max: usize,
-    /// The first batch is given whole even if it is larger than `bytes_max`.
-    pub min_one: bool,
-    /// Only batches that end below this offset (high watermark, last stable or log end).
-    pub upper: Offset,
-}
-
-/// Consecutive bytes of a log.
-#[derive(Clone, Debug)]
-pub enum Piece {
-    /// In memory.
-    Memory(Slice),
-    /// In a segment file.
-    File {
-        /// The segment file, relative to the data directory.
-        path: std::sync::Arc<Path>,
-        /// Base offset of the segment: with the partition's id the key for handles and leases.
-        segment: Offset,
-        /// First byte in the file.
-        position: u64,
-        /// Count.
-        bytes: usize,
-    },
-}
-
-/// Whole batches, in order, as pieces. Empty if nothing is visible from the offset on.
-#[derive(Clone, Debug, Default)]
-pub struct ReadPlan {
-    /// The pieces.
-    pub pieces: Vec<Piece>,
-    /// Their bytes.
-    pub bytes: usize,
-}
-
-/// A read that waits for bytes.
-#[derive(Debug)]
-pub struct ReadQuery {}
-
-/// Why an offset cannot be read.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ReadError {
-    /// Below the log's start or above its end.
-    OutOfRange {
-        /// The offset asked for.
-        offset: Offset,
-        /// First offset.
-        log_start: Offset,
-        /// Log end.
-        log_end: Offset,
-    },
-    /// A segment holds something else than batches at a position where one must begin.
-    Corrupt(Place),
-}
-
-/// An aborted transaction, as a fetch answer lists it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AbortedSpan {
-    /// The producer.
-    pub producer: ProducerId,
-    /// First offset of the transaction.
-    pub first: Offset,
-}
-
-/// Which offset a client looks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampQuery {
-    /// First offset (`-2`; `-4` too, without tiered storage).
-    Earliest,
-    /// The upper bound itself (`-1`).
-    Latest,
-    /// The record with the largest timestamp (`-3`).
-    Max,
-    /// The first record with this timestamp or a later one.
-    AtOrAfter(TimestampMs),
-}
-
-/// Where a record of a time lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundOffset {
-    /// Its timestamp; -1 for `Earliest` and `Latest`.
-    pub timestamp: TimestampMs,
-    /// Its offset.
-    pub offset: Offset,
-    /// Leader epoch of its batch; -1 for unknown.
-    pub epoch: Epoch,
-}
-
-/// A search by time that waits for bytes.
-#[derive(Debug)]
-pub struct TimestampSearch {}
-
-/// Answer of `OffsetForLeaderEpoch`; both -1 if the epoch is unknown here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EpochEnd {
-    /// The largest epoch up to the one asked for.
-    pub epoch: Epoch,
-    /// Where it ends.
-    pub end: Offset,
-}
-
-/// A segment with bytes that its file does not hold yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingSegment {
-    /// Base offset.
-    pub segment: Offset,
-    /// The segment file.
-    pub path: std::sync::Arc<Path>,
-    /// The file holds everything below: a multiple of the block.
-    pub moved: u64,
-    /// End of the bytes accepted.
-    pub end: u64,
-    /// End of the bytes that are durable in the journal.
-    pub durable: u64,
-    /// Offset after the last record below `end`.
-    pub next: Offset,
-    /// True if no byte will be added: the last, partial block may be moved (padded, then cut).
-    pub sealed: bool,
-}
-
-/// A small file as it is to be written, whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileImage {
-    /// Path relative to the data directory.
-    pub path: PathBuf,
-    /// Content.
-    pub bytes: Vec<u8>,
-}
-
-/// A partial last block that lies only in its file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TailRead {
-    /// The segment file.
-    pub path: std::sync::Arc<Path>,
-    /// Where the block begins, with its segment.
-    pub place: Place,
-    /// Bytes used in it, fewer than a block.
-    pub bytes: usize,
-}
-
-/// What recovery found out about a partition before its log is loaded. After a clean stop all of
-/// it is empty, and nothing but the last batches' headers is read.
-#[derive(Clone, Debug, Default)]
-pub struct Found {
-    /// Where the log ends: known from the journals. `None`: the last whole, sound batch of the
-    /// last segment ends it.
-    pub end: Option<Place>,
-    /// Bytes of the end's block, from the block's begin to `end`, if the file does not hold them.
-    pub tail: Vec<u8>,
-    /// Segments from this base offset on were written since the last clean stop: their indexes are
-    /// checked and rebuilt, their batches' checksums verified from the last index entry on.
-    pub unsure_from: Option<Offset>,
-    /// Newest log start among the entries.
-    pub log_start: Option<Offset>,
-    /// Leader epochs that began, in order.
-    pub epochs: Vec<(Epoch, Offset)>,
-    /// The newest producer-state entry.
-    pub state: Option<Vec<u8>>,
-}
-
-/// A log that was loaded, and what its directory still needs.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The log.
-    pub log: Log,
-    /// Files to write (rebuilt indexes): before the repair barrier.
-    pub repairs: Vec<FileImage>,
-    /// Files that belong to nothing any more.
-    pub strays: Vec<PathBuf>,
-}
-
-/// Which partition, where, how.
-#[derive(Clone, Debug)]
-pub struct LogSpec {
-    /// Its identity.
-    pub id: PartitionId,
-    /// Its directory, relative to the data directory: `log/topic-0`.
-    pub dir: PathBuf,
-    /// Its topic's settings.
-    pub config: LogConfig,
-    /// The time.
-    pub now: TimestampMs,
-}
-
-/// Why a log could not be loaded.
-#[derive(Debug)]
-pub enum LoadError {
-    /// The disk refused.
-    Disk(crate::disk::DiskError),
-    /// Bytes that the journals vouch for are not sound batches: rot, not a torn tail.
-    Corrupt(Place),
-}
-
-/// What retention may take, oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct RetainPlan {
-    /// Number of segments.
-    pub segments: usize,
-}
-
-/// A retention check that waits for indexes.
-#[derive(Debug)]
-pub struct RetainQuery {}
+/// Sealed segments whose indexes stay in memory after they were read from their files. At 1 GiB
+/// a segment an index pair is up to 5 MiB, and a reader of old data needs one at a time.
+const INDEXES_HELD_MAX: usize = 4;
 
 /// One partition's log.
 #[derive(Debug)]
 pub struct Log {
-    spec: LogSpec,
+    pub(crate) spec: LogSpec,
+    pub(crate) segments: SegmentSet,
+    /// The next record's offset.
+    pub(crate) next: Offset,
+    pub(crate) log_start: Offset,
+    /// Everything below is durable, and lies below this place.
+    durable: (Offset, Place),
+    high_watermark: Offset,
+    /// Ends of batches that are not durable yet.
+    waiting: VecDeque<(Offset, Place)>,
+    epochs: Epochs,
+    /// What `leader-epoch-checkpoint` holds.
+    epochs_on_disk: Epochs,
+    producers: Producers,
+    /// Offset of the newest producer snapshot that is on disk.
+    snapshot_on_disk: Offset,
+    /// The tail was supplied, and is to be carried before the next append.
+    carry_due: bool,
+    pub(crate) hints: ReadHints,
+    /// Sealed segments with indexes in memory that could be read again, oldest use first.
+    indexes_held: VecDeque<Offset>,
+    /// Files that no longer belong to the log.
+    removed: Vec<PathBuf>,
 }
 
-#[expect(unused_variables, reason = "signatures first; bodies follow")]
 impl Log {
     /// A new, empty log that begins at offset 0. Its directory is made by the caller.
     #[must_use]
     pub fn create(spec: LogSpec) -> Self {
-        Self { spec }
+        Self::empty_at(spec, Offset(0))
     }
 
-    /// Loads a log from its directory, over whose segments journaled ranges were laid before.
-    pub async fn load<D: Disk>(disk: &D, spec: LogSpec, found: Found) -> Result<Loaded, LoadError> {
-        unimplemented!()
+    fn empty_at(spec: LogSpec, start: Offset) -> Self {
+        let birth = Birth {
+            dir: &spec.dir,
+            now: spec.now,
+        };
+        let segments = VecDeque::from([Segment::new(start, birth)]);
+        Self::of_segments(spec, segments, start)
+    }
+
+    /// A log of these segments, all of which is durable.
+    fn of_segments(spec: LogSpec, segments: VecDeque<Segment>, log_start: Offset) -> Self {
+        let segments = SegmentSet::new(segments);
+        let active = segments.active();
+        let next = active.next.max(log_start);
+        let end = Place {
+            segment: active.base,
+            position: active.bytes,
+        };
+        Self {
+            spec,
+            next,
+            log_start,
+            durable: (next, end),
+            high_watermark: next,
+            waiting: VecDeque::new(),
+            epochs: Epochs::default(),
+            epochs_on_disk: Epochs::default(),
+            producers: Producers::default(),
+            snapshot_on_disk: Offset(0),
+            carry_due: false,
+            hints: ReadHints::default(),
+            indexes_held: VecDeque::new(),
+            removed: Vec::new(),
+            segments,
+        }
+    }
+
+    /// Everything loaded is durable and shown: recovery flushed it.
+    fn settle(&mut self) {
+        let active = self.segments.active();
+        self.next = active.next.max(self.log_start);
+        self.log_start = self.log_start.min(self.next);
+        self.durable = (self.next, self.place_end());
+        self.high_watermark = self.next;
+        self.producers.on_high_watermark(self.next);
+        let horizon = self.spec.config.producer_horizon(self.spec.now);
+        self.producers.expire(horizon);
     }
 
     /// Its identity.
@@ -407,181 +168,111 @@ impl Log {
     /// The numbers that requests ask for.
     #[must_use]
     pub fn view(&self) -> PartitionView {
-        unimplemented!()
+        PartitionView {
+            log_start: self.log_start,
+            high_watermark: self.high_watermark,
+            last_stable: self.last_stable(),
+            log_end: self.next,
+            durable_end: self.durable.0,
+            leader_epoch: self.epochs.latest(),
+            bytes: self.segments.bytes(),
+        }
     }
 
     /// Bytes of memory that the chunks hold.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        unimplemented!()
+        let chains = self.segments.iter().filter_map(|s| s.chain.as_ref());
+        chains.map(crate::chunks::Chain::memory_bytes).sum()
     }
 
-    /// The partial last block that must be read and supplied before the next append.
+    /// Where the next byte lies.
     #[must_use]
-    pub fn tail_needed(&self) -> Option<TailRead> {
-        unimplemented!()
+    pub fn place_end(&self) -> Place {
+        let active = self.segments.active();
+        Place {
+            segment: active.base,
+            position: active.bytes,
+        }
     }
 
-    /// Takes it: the used bytes of the block. They go to the sink as carried with the next append.
-    pub fn supply_tail(&mut self, bytes: &[u8]) {
-        unimplemented!()
+    /// Number of segments.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
     }
 
-    /// Appends one batch that `check_produce` passed (`Origin::Replica`: as the leader sent it).
-    pub fn append(
-        &mut self,
-        batch: &[u8],
-        summary: &BatchSummary,
-        context: &AppendContext,
-        sink: &mut impl EntrySink,
-    ) -> Result<Appended, AppendError> {
-        unimplemented!()
-    }
-
-    /// Ends a transaction: writes its marker.
-    pub fn append_end_txn(
-        &mut self,
-        end: &EndTxn,
-        context: &AppendContext,
-        sink: &mut impl EntrySink,
-    ) -> Result<Appended, AppendError> {
-        unimplemented!()
-    }
-
-    /// This node leads from here on, in this epoch.
-    pub fn start_epoch(&mut self, epoch: Epoch, sink: &mut impl EntrySink) {
-        unimplemented!()
+    /// Number of producers remembered.
+    #[must_use]
+    pub fn producer_count(&self) -> usize {
+        self.producers.len()
     }
 
     /// Everything below `next` is durable. True if the high watermark moved.
     pub fn on_durable(&mut self, next: Offset) -> bool {
-        unimplemented!()
+        while let Some(batch) = self.waiting.pop_front_if(|(end, _)| *end <= next) {
+            self.durable = batch;
+        }
+        let moved = self.durable.0 > self.high_watermark;
+        if moved {
+            // A lone replica is its whole in-sync set.
+            self.high_watermark = self.durable.0;
+            self.producers.on_high_watermark(self.high_watermark);
+        }
+        debug_assert!(self.high_watermark <= self.durable.0 && self.durable.0 <= self.next);
+        moved
     }
 
-    /// Plans a read.
-    pub fn read(&mut self, spec: ReadSpec) -> Result<Step<ReadPlan, ReadQuery>, ReadError> {
-        unimplemented!()
-    }
-
-    /// Goes on with a read that needed bytes.
-    pub fn resume_read(
-        &mut self,
-        query: ReadQuery,
-        fed: Fed<'_>,
-    ) -> Result<Step<ReadPlan, ReadQuery>, ReadError> {
-        unimplemented!()
+    /// Where an epoch ended (`OffsetForLeaderEpoch`). The latest one ends at what is durable:
+    /// a record that may still be lost is not told of.
+    #[must_use]
+    pub fn end_offset_for_epoch(&self, epoch: Epoch) -> EpochEnd {
+        self.epochs.end_of(epoch, self.durable.0)
     }
 
     /// Aborted transactions with records in the offsets from `from` to below `upper`.
     #[must_use]
     pub fn aborted(&self, from: Offset, upper: Offset) -> Vec<AbortedSpan> {
-        unimplemented!()
-    }
-
-    /// Finds an offset by time, below `upper`.
-    pub fn offset_for_timestamp(
-        &mut self,
-        query: TimestampQuery,
-        upper: Offset,
-    ) -> Result<Step<Option<FoundOffset>, TimestampSearch>, ReadError> {
-        unimplemented!()
-    }
-
-    /// Goes on with a search that needed bytes.
-    pub fn resume_search(
-        &mut self,
-        search: TimestampSearch,
-        fed: Fed<'_>,
-    ) -> Result<Step<Option<FoundOffset>, TimestampSearch>, ReadError> {
-        unimplemented!()
-    }
-
-    /// Where an epoch ended (`OffsetForLeaderEpoch`); `end` is the log's end for the latest.
-    #[must_use]
-    pub fn end_offset_for_epoch(&self, epoch: Epoch) -> EpochEnd {
-        unimplemented!()
-    }
-
-    /// Segments with bytes that their files lack, oldest first.
-    #[must_use]
-    pub fn pending(&self) -> Vec<PendingSegment> {
-        unimplemented!()
-    }
-
-    /// Bytes of a segment from `from` (a block boundary, at or above the moved position) to `to`,
-    /// as whole blocks; a sealed segment's last block is padded with zeros.
-    #[must_use]
-    pub fn move_parts(&self, from: Place, to: u64) -> Vec<Slice> {
-        unimplemented!()
-    }
-
-    /// The file durably holds everything below `moved`; chunks below are let go. A sealed
-    /// segment that is moved whole is complete: its files are written with `seal_images` before.
-    pub fn moved(&mut self, moved: Place) {
-        unimplemented!()
-    }
-
-    /// The small files of a sealed segment: indexes, and the producer snapshot taken at its end.
-    #[must_use]
-    pub fn seal_images(&self, segment: Offset) -> Vec<FileImage> {
-        unimplemented!()
-    }
-
-    /// The indexes of the active segment as they are, to be written block by block.
-    #[must_use]
-    pub fn index_images(&self) -> Vec<FileImage> {
-        unimplemented!()
-    }
-
-    /// What a producer-state entry must carry: producers, aborted transactions and the largest
-    /// timestamp since the last snapshot.
-    #[must_use]
-    pub fn state_entry(&self) -> Vec<u8> {
-        unimplemented!()
-    }
-
-    /// The small files that a clean stop writes: indexes of the active segment, the producer
-    /// snapshot, leader epochs and the topic's id. Segments must be moved whole.
-    #[must_use]
-    pub fn stop_images(&self) -> Vec<FileImage> {
-        unimplemented!()
-    }
-
-    /// Deletes the records below `offset` (`-1`: below the high watermark); the new log start.
-    pub fn delete_records(
-        &mut self,
-        offset: Offset,
-        sink: &mut impl EntrySink,
-    ) -> Result<Offset, ReadError> {
-        unimplemented!()
-    }
-
-    /// Which segments may go by time and size.
-    pub fn retention(&mut self, now: TimestampMs) -> Step<RetainPlan, RetainQuery> {
-        unimplemented!()
-    }
-
-    /// Goes on with a check that needed indexes.
-    pub fn resume_retention(
-        &mut self,
-        query: RetainQuery,
-        fed: Fed<'_>,
-    ) -> Step<RetainPlan, RetainQuery> {
-        unimplemented!()
-    }
-
-    /// Takes the oldest segments out of the log; their files are named by `take_removed`.
-    pub fn retain(&mut self, plan: RetainPlan, sink: &mut impl EntrySink) {
-        unimplemented!()
-    }
-
-    /// Files of segments that left the log, to be unlinked after the entries about it are durable.
-    pub fn take_removed(&mut self) -> Vec<PathBuf> {
-        unimplemented!()
+        let mut spans = Vec::new();
+        for segment in self.segments.iter().filter(|s| s.next > from || !s.sealed) {
+            for txn in segment.txn.entries() {
+                if txn.last >= from && txn.first < upper {
+                    spans.push(AbortedSpan {
+                        producer: txn.producer,
+                        first: txn.first,
+                    });
+                }
+                if txn.last_stable >= upper {
+                    return spans;
+                }
+            }
+        }
+        spans
     }
 
     /// Forgets producers that wrote nothing for `producer.id.expiration.ms`.
     pub fn expire_producers(&mut self, now: TimestampMs) {
-        unimplemented!()
+        self.producers
+            .expire(self.spec.config.producer_horizon(now));
+    }
+
+    /// The durable end and its place.
+    pub(crate) fn durable_end(&self) -> (Offset, Place) {
+        self.durable
+    }
+
+    fn last_stable(&self) -> Offset {
+        let unstable = self
+            .producers
+            .first_unstable()
+            .unwrap_or(self.high_watermark);
+        unstable.max(self.log_start).min(self.high_watermark)
+    }
+
+    fn birth(&self, now: TimestampMs) -> Birth<'_> {
+        Birth {
+            dir: &self.spec.dir,
+            now,
+        }
     }
 }

@@ -24,6 +24,9 @@ pub struct IndexEntry {
 pub struct OffsetIndex {
     base: Offset,
     bytes: Vec<u8>,
+    /// First offset, less the base, of the batches of the last entries: those made here rather
+    /// than loaded. It tells which offset a reader asks for that goes on at an entry.
+    first_offsets: Vec<u32>,
 }
 
 impl OffsetIndex {
@@ -33,6 +36,7 @@ impl OffsetIndex {
         Self {
             base,
             bytes: Vec::new(),
+            first_offsets: Vec::new(),
         }
     }
 
@@ -40,7 +44,11 @@ impl OffsetIndex {
     /// What follows (preallocated zeros, entries beyond a cut, rot) is dropped.
     #[must_use]
     pub fn from_bytes(base: Offset, bytes: Vec<u8>, log_bytes: u64) -> Self {
-        let mut index = Self { base, bytes };
+        let mut index = Self {
+            base,
+            bytes,
+            first_offsets: Vec::new(),
+        };
         let mut last = (0, 0);
         let mut valid = 0;
         for entry in index.bytes.as_chunks::<ENTRY_BYTES>().0 {
@@ -74,8 +82,9 @@ impl OffsetIndex {
         self.len() >= bytes_max as usize / ENTRY_BYTES
     }
 
-    /// Adds an entry; both numbers must be above the last entry's.
-    pub fn push(&mut self, entry: IndexEntry) {
+    /// Adds an entry for a batch whose first offset is `first`; both numbers of the entry must be
+    /// above the last entry's.
+    pub fn push(&mut self, entry: IndexEntry, first: Offset) {
         let relative = u32::try_from(entry.offset.0 - self.base.0);
         let position = u32::try_from(entry.position);
         let (Ok(relative), Ok(position)) = (relative, position) else {
@@ -85,6 +94,20 @@ impl OffsetIndex {
         debug_assert!(self.last().is_none_or(|last| entry.offset > last.offset));
         self.bytes.extend_from_slice(&relative.to_be_bytes());
         self.bytes.extend_from_slice(&position.to_be_bytes());
+        let behind = u32::try_from(entry.offset.0 - first.0).unwrap_or(relative);
+        self.first_offsets.push(relative.saturating_sub(behind));
+    }
+
+    /// The first offset of the batch at an entry's position, where it is known.
+    #[must_use]
+    pub fn first_offset(&self, position: u64) -> Option<Offset> {
+        let at = self.count_while(|entry| entry.position < position);
+        if at >= self.len() || self.entry(at).position != position {
+            return None;
+        }
+        let at = at.checked_sub(self.len() - self.first_offsets.len())?;
+        let first = self.first_offsets.get(at)?;
+        Some(self.base.plus(i64::from(*first)))
     }
 
     /// The last entry.
@@ -108,7 +131,9 @@ impl OffsetIndex {
     /// Drops entries of batches that end at `offset` or later.
     pub fn cut(&mut self, offset: Offset) {
         let keep = self.count_while(|entry| entry.offset < offset);
+        let loaded = self.len() - self.first_offsets.len();
         self.bytes.truncate(keep * ENTRY_BYTES);
+        self.first_offsets.truncate(keep.saturating_sub(loaded));
     }
 
     /// The file's content.
@@ -166,9 +191,9 @@ mod tests {
 
     fn index() -> OffsetIndex {
         let mut index = OffsetIndex::new(Offset(100));
-        index.push(entry(109, 5000));
-        index.push(entry(120, 9200));
-        index.push(entry(150, 14_000));
+        index.push(entry(109, 5000), Offset(105));
+        index.push(entry(120, 9200), Offset(120));
+        index.push(entry(150, 14_000), Offset(140));
         index
     }
 
@@ -216,6 +241,20 @@ mod tests {
         assert_eq!(cut.last(), Some(entry(109, 5000)));
         cut.cut(Offset(0));
         assert!(cut.is_empty());
+    }
+
+    #[test]
+    fn first_offsets_are_known_for_entries_made_here() {
+        let loaded = OffsetIndex::from_bytes(Offset(100), index().bytes().to_vec(), 1 << 20);
+        assert_eq!(loaded.first_offset(9200), None);
+        let mut grown = loaded;
+        grown.push(entry(180, 20_000), Offset(170));
+        for (position, first) in [(14_000, None), (20_000, Some(Offset(170))), (20_001, None)] {
+            assert_eq!(grown.first_offset(position), first);
+        }
+        assert_eq!(index().first_offset(5000), Some(Offset(105)));
+        grown.cut(Offset(180));
+        assert_eq!((grown.len(), grown.first_offset(20_000)), (3, None));
     }
 
     #[test]

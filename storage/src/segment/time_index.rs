@@ -75,9 +75,11 @@ impl TimeIndex {
         self.len() + 1 >= bytes_max as usize / ENTRY_BYTES
     }
 
-    /// Adds an entry if its timestamp is above the last one.
+    /// Adds an entry if its timestamp is above the last one. A scan that begins before the last
+    /// entry brings nothing new until it has passed it.
     pub fn push_if_later(&mut self, entry: TimeEntry) {
-        if entry.timestamp <= self.last().timestamp {
+        let last = self.last();
+        if entry.timestamp <= last.timestamp || entry.offset < last.offset {
             return;
         }
         let Ok(relative) = u32::try_from(entry.offset.0 - self.base.0) else {
