@@ -186,10 +186,11 @@ impl Chain {
     /// Copies of the bytes of `range`, for a small read such as a batch header.
     #[must_use]
     pub fn copy(&self, range: Range<u64>) -> Vec<u8> {
-        self.slices(range)
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect()
+        let mut bytes = Vec::new();
+        for slice in self.slices(range) {
+            bytes.extend_from_slice(&slice);
+        }
+        bytes
     }
 
     /// Copies the bytes from `position` on into `out`; panics outside of what is held.

@@ -25,8 +25,9 @@ mod helper;
 pub mod probe;
 pub mod resident;
 pub mod lock;
+pub mod outq;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use buffer::{Memory, Slice, live_blocks, live_bytes};
 pub use memory::MemoryDisk;
@@ -202,6 +203,9 @@ pub trait File: Clone + 'static {
     /// Reads up to `bytes` (a multiple of the block, at most [`IO_BYTES_MAX`]) from a
     /// block-aligned position; shorter at the end of the file.
     fn read_at(&self, position: u64, bytes: usize) -> impl Future<Output = DiskResult<Slice>>;
+    /// Reads like [`File::read_at`], but through the page cache, so that its pages are there for
+    /// sendfile afterwards; a direct read where the disk has no page cache.
+    fn read_cached(&self, position: u64, bytes: usize) -> impl Future<Output = DiskResult<Slice>>;
     /// Flushes this file's data and size (`fdatasync`).
     fn sync(&self) -> impl Future<Output = DiskResult<()>>;
     /// Reserves space up to `bytes` (fallocate; the size grows with it). Existing bytes stay.

@@ -5,13 +5,23 @@
 //! last are sampled. The answer can be out of date when it is used: callers send at most 256 KiB on
 //! one answer.
 
-use std::io::Error;
+use std::cell::RefCell;
+use std::io::{Error, ErrorKind, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::{Errno, ReadWriteFlags};
 
 /// Granularity of the page cache here and on every machine that matters.
 pub const PAGE_BYTES: u64 = 4096;
 /// Pages between two samples: with large folios a readahead is up to date in larger steps than this.
 const SAMPLE_PAGES: u64 = 64;
+
+/// Bytes looked at in one go; small enough to stay in a core's cache.
+const SCRATCH_BYTES: usize = 128 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Number of cachestat(2) on every architecture but alpha; the crate libc does not have it yet.
 const CACHESTAT: libc::c_long = 451;
@@ -64,6 +74,30 @@ pub fn read_ahead(file: BorrowedFd<'_>, position: u64, bytes: u64) -> Result<(),
     )?)
 }
 
+/// Hands the bytes of a resident range to `visit`, in order, until that answers false. Answers
+/// false itself if part of the range turns out not to be resident: this never waits.
+pub fn read_cached(
+    file: BorrowedFd<'_>,
+    position: u64,
+    bytes: usize,
+    mut visit: impl FnMut(&[u8]) -> bool,
+) -> Result<bool, Error> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.resize(SCRATCH_BYTES, 0);
+        let mut done = 0;
+        while done < bytes {
+            let wanted = SCRATCH_BYTES.min(bytes - done);
+            match read_no_wait(file, position + done as u64, &mut scratch[..wanted])? {
+                None => return Ok(false),
+                Some(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Some(count) if visit(&scratch[..count]) => done += count,
+                Some(_) => return Ok(true),
+            }
+        }
+        Ok(true)
+    })
+}
+
 fn cached_pages(file: BorrowedFd<'_>, position: u64, bytes: u64) -> Result<u64, Error> {
     let range = CachestatRange {
         offset: position,
@@ -94,29 +128,20 @@ fn cached_pages(file: BorrowedFd<'_>, position: u64, bytes: u64) -> Result<u64, 
 
 /// One byte, if it can be had without waiting for the device.
 fn is_up_to_date(file: BorrowedFd<'_>, position: u64) -> Result<bool, Error> {
-    let mut byte = 0u8;
-    let vector = libc::iovec {
-        iov_base: (&raw mut byte).cast(),
-        iov_len: 1,
-    };
-    let position = libc::off_t::try_from(position).map_err(Error::other)?;
-    // SAFETY: the one vector points to one live byte.
-    let read = unsafe {
-        libc::preadv2(
-            file.as_raw_fd(),
-            &raw const vector,
-            1,
-            position,
-            libc::RWF_NOWAIT,
-        )
-    };
-    if read >= 0 {
-        return Ok(read == 1);
-    }
-    let error = Error::last_os_error();
-    match error.raw_os_error() {
-        // EOPNOTSUPP: a file system that cannot tell; then nothing is known to be resident.
-        Some(libc::EAGAIN | libc::EOPNOTSUPP) => Ok(false),
-        _ => Err(error),
+    Ok(read_no_wait(file, position, &mut [0])? == Some(1))
+}
+
+/// What can be had without waiting for the device; `None` where nothing can.
+fn read_no_wait(
+    file: BorrowedFd<'_>,
+    position: u64,
+    bytes: &mut [u8],
+) -> Result<Option<usize>, Error> {
+    let vector = &mut [IoSliceMut::new(bytes)];
+    match rustix::io::preadv2(file, vector, position, ReadWriteFlags::NOWAIT) {
+        Ok(count) => Ok(Some(count)),
+        // OPNOTSUPP: a file system that cannot tell; then nothing is known to be resident.
+        Err(Errno::AGAIN | Errno::OPNOTSUPP) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }

@@ -280,6 +280,22 @@ impl UringFile {
         )
     }
 
+    async fn read_from(
+        &self,
+        descriptor: &Arc<OwnedFd>,
+        position: u64,
+        bytes: usize,
+    ) -> DiskResult<Slice> {
+        let read = self
+            .ring()
+            .read(descriptor, position, Memory::new(bytes), bytes);
+        let memory = read
+            .await
+            .into_memory()
+            .map_err(|cause| self.told("read", cause))?;
+        Ok(memory.freeze())
+    }
+
     /// A blocking call on the file's descriptor.
     async fn call<T: Send + 'static>(
         &self,
@@ -327,18 +343,20 @@ impl File for UringFile {
 
     async fn read_at(&self, position: u64, bytes: usize) -> DiskResult<Slice> {
         assert_readable(position, bytes);
-        let operation = self
-            .ring()
-            .read(self.descriptor(), position, Memory::new(bytes), bytes);
-        let memory = operation
-            .await
-            .into_memory()
-            .map_err(|cause| self.told("read", cause))?;
+        let slice = self.read_from(self.descriptor(), position, bytes).await?;
         self.inner.disk.count(|counters| {
             counters.reads += 1;
-            counters.read_bytes += memory.len() as u64;
+            counters.read_bytes += slice.len() as u64;
         });
-        Ok(memory.freeze())
+        Ok(slice)
+    }
+
+    async fn read_cached(&self, position: u64, bytes: usize) -> DiskResult<Slice> {
+        assert_readable(position, bytes);
+        match self.buffered().await? {
+            Some(descriptor) => self.read_from(&descriptor, position, bytes).await,
+            None => self.read_at(position, bytes).await,
+        }
     }
 
     async fn sync(&self) -> DiskResult<()> {

@@ -497,6 +497,10 @@ impl File for MemoryFile {
             .await
     }
 
+    async fn read_cached(&self, position: u64, bytes: usize) -> DiskResult<Slice> {
+        self.read_at(position, bytes).await
+    }
+
     async fn sync(&self) -> DiskResult<()> {
         self.disk
             .barrier(std::slice::from_ref(self))
