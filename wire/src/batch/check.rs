@@ -125,7 +125,7 @@ impl BatchSummary {
         self.attributes.is_control()
     }
 
-    /// What [`super::assign`] is to do with the time, with the time of append where that counts.
+    /// What [`assign`](mod@super::assign) is to do with the time, with the time of append where that counts.
     #[must_use]
     pub const fn stamp(&self, log_append_time: Option<TimestampMs>) -> Stamp {
         match log_append_time {

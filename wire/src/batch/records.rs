@@ -53,7 +53,7 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Over the payload of an uncompressed batch, or what [`super::inflate`] made of it.
+    /// Over the payload of an uncompressed batch, or what [`inflate`](mod@super::inflate) made of it.
     #[must_use]
     pub const fn new(payload: &'a [u8], record_count: i32) -> Self {
         Self {
