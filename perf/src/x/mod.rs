@@ -9,6 +9,8 @@ use std::process::ExitCode;
 pub mod check;
 pub mod failure;
 pub mod interop;
+pub mod kill9;
+pub mod metrics;
 pub mod packages;
 pub mod probe;
 pub mod process;
@@ -31,6 +33,8 @@ const HELP: &str = "cargo x COMMAND
   interop real clients and Apache Kafka's own tools against the node
             --kafka  the same script against Apache Kafka 4.3.0
             --dev    against the node's development build
+  kill9   kill -9 while four producers write, then audit every acknowledgement
+            --rounds N, --seed N, --kafka, --dev
 ";
 
 /// Runs one command; the exit code is 0 only when everything in it passed.
@@ -43,6 +47,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "check" => check::check(&rest),
         "fix" => check::fix(&rest),
         "interop" => interop::interop(&rest),
+        "kill9" => kill9::kill9(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),
     };

@@ -73,6 +73,12 @@ impl Setup {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Thalweg's metrics and health.
+    #[must_use]
+    pub fn admin(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 2)
+    }
+
     /// The folder in Apache Kafka's own layout.
     #[must_use]
     pub fn log_dir(&self) -> PathBuf {
