@@ -410,17 +410,32 @@ fn is_path(word: &str) -> bool {
     word.chars().all(plain) && under(word, TOP_FOLDERS)
 }
 
-/// Names such as `k00_produce` that the API table mentions, in whatever form it does.
+/// `k00_produce` for each row of the API table; the key comes from the list of all keys beside it.
 fn api_stems(table: &str) -> BTreeSet<String> {
+    let keys: BTreeMap<&str, &str> = table
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(';')?.split_once(' '))
+        .filter(|(_, key)| key.chars().all(|c| c.is_ascii_digit()))
+        .collect();
     product_lines(table)
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')))
-        .filter(|word| {
-            let mut letters = word.chars();
-            letters.next() == Some('k') && letters.next().is_some_and(|c| c.is_ascii_digit())
+        .filter_map(|line| line.split_once("row(ApiKey::")?.1.split_once(','))
+        .map(|(name, _)| {
+            let key = keys.get(name).unwrap_or(&"??");
+            format!("k{key:0>2}{}", snake(name))
         })
-        .map(str::to_owned)
         .collect()
+}
+
+/// `_describe_log_dirs` from `DescribeLogDirs`.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 fn read_tree(root: &Path) -> std::io::Result<Tree> {
@@ -596,7 +611,10 @@ fn empty_names_are_found() {
 
 #[test]
 fn an_api_without_handler_is_found() {
-    let table = ("wire/src/api.rs", "row(\"k00_produce\"),\n// k99_absent\n");
+    let table = (
+        "wire/src/api.rs",
+        "keys! {\n    Produce 0;\n    Fetch 1;\n}\n    row(ApiKey::Produce, 0, 13),\n",
+    );
     let schema = ("wire/schema/client/k00_produce", "");
     let golden = ("wire/tests/golden/k00_produce_v9.bin", "");
     let handler = ("node/src/handlers/k00_produce.rs", "");
