@@ -1,8 +1,9 @@
-//! From a planned range of a segment to something a socket can send: memory, or a range of a
-//! descriptor for sendfile.
+//! Reading: from an offset to pieces of memory and files, and from a range of a file to something a
+//! socket can send: memory again, or a range of a descriptor for sendfile.
 //!
-//! In the order of the path: [`tier`] decides (pure), [`cold`] reads directly, [`fill`] reads through
-//! the page cache, [`verify`] walks the batches, [`lease`] knows what sockets still refer to.
+//! In the order of the path: `plan` finds the pieces (pure), [`tier`] decides (pure), [`cold`] reads
+//! directly, [`fill`] reads through the page cache, [`verify`] walks the batches, [`lease`] knows
+//! what sockets still refer to.
 //!
 //! Invariants:
 //! - Nothing leaves here whose batches' checksums were not verified since they were last read from
@@ -14,6 +15,7 @@
 //!
 //! Deliberately absent: the tail (the plan hands out its chunks), waiting for room on sockets.
 
+pub(crate) mod plan;
 pub mod cold;
 pub mod fill;
 pub mod lease;
