@@ -45,14 +45,19 @@ impl<D: Disk> Service for Dispatch<D> {
             }
         };
         let link = Rc::clone(link);
-        let turn = (request.api == ApiKey::Produce).then(|| link.appends.turn());
+        if request.api == ApiKey::Produce {
+            let turn = link.appends.turn();
+            return Box::pin(async move {
+                let answer = handlers::k00_produce::handle(&core, &request, turn).await;
+                answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
+            });
+        }
         Box::pin(async move {
-            let answer = match request.api {
-                ApiKey::ApiVersions => handlers::k18_api_versions::handle(&core, &request),
-                _ if runs_at_coordinator(request.api) => coordinate(&core, request).await,
-                _ => handle(&core, &request, &link).await,
+            let answer = if runs_at_coordinator(request.api) {
+                coordinate(&core, request).await
+            } else {
+                handle(&core, &request, &link).await
             };
-            drop(turn);
             answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
         })
     }
@@ -111,11 +116,14 @@ async fn handle_at_coordinator<D: Disk>(
 }
 
 async fn handle<D: Disk>(
-    _core: &Rc<ShardCore<D>>,
+    core: &Rc<ShardCore<D>>,
     request: &Request,
     _link: &Rc<Link>,
 ) -> Result<Answer, Refusal> {
-    Err(unsupported(request))
+    match request.api {
+        ApiKey::ApiVersions => handlers::k18_api_versions::handle(core, request),
+        _ => Err(unsupported(request)),
+    }
 }
 
 fn unsupported(request: &Request) -> Refusal {

@@ -3,6 +3,7 @@
 //! A version above ours is answered in version 0 with UNSUPPORTED_VERSION and the one row of this
 //! API, as Kafka does, so that the client can ask again. The response head never has tags.
 
+use thalweg_coordinator::controller::features::announce;
 use thalweg_storage::disk::Disk;
 use thalweg_wire::api::{self, Api, ApiKey};
 use thalweg_wire::error_code::ErrorCode;
@@ -14,7 +15,7 @@ use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 
 /// Answers the request.
-pub fn handle<D: Disk>(_core: &ShardCore<D>, request: &Request) -> Result<Answer, Refusal> {
+pub fn handle<D: Disk>(core: &ShardCore<D>, request: &Request) -> Result<Answer, Refusal> {
     let rows = || api::on(request.origin.listener.column());
     let own = rows().find(|api| api.key == ApiKey::ApiVersions);
     if own.is_none_or(|api| !api.served.contains(request.version)) {
@@ -34,10 +35,20 @@ pub fn handle<D: Disk>(_core: &ShardCore<D>, request: &Request) -> Result<Answer
         };
         return request.respond(&body);
     }
-    request.respond(&ApiVersionsResponse {
+    let mut body = ApiVersionsResponse {
         api_keys: rows().map(row).collect(),
         ..ApiVersionsResponse::default()
-    })
+    };
+    let published = core.published();
+    if request.version >= 3 {
+        announce(
+            &published.image,
+            &published.quorum,
+            request.version,
+            &mut body,
+        );
+    }
+    request.respond(&body)
 }
 
 fn row(api: &Api) -> ApiVersion {

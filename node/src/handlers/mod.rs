@@ -4,4 +4,5 @@
 //! for its view and answers with `request.respond(..)`. Errors that Kafka has a code for are part
 //! of the answer; a [`Refusal`](crate::request::Refusal) closes the connection.
 
+pub mod k00_produce;
 pub mod k18_api_versions;

@@ -15,7 +15,8 @@ use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::log::LogConfig;
 use thalweg_storage::store::{NewPartition, Store};
-use thalweg_wire::ids::{Epoch, PartitionId, ShardId, Uuid};
+use thalweg_wire::batch::Scratch;
+use thalweg_wire::ids::{Epoch, NodeId, PartitionId, ShardId, Uuid};
 
 use super::host::{Gone, Host, Queue};
 use super::mailbox::{Fault, Message, Query, QueryAnswer, Reply};
@@ -24,6 +25,7 @@ use super::wait::{LocalFuture, Turnstile};
 use crate::dispatch;
 use crate::metrics::{Metrics, Snapshot};
 use crate::node::NodeFacts;
+use crate::request::Listener;
 use crate::runtime::effects::{Coordinator, Published};
 use crate::topics::TopicSettings;
 
@@ -45,6 +47,8 @@ pub struct ShardCore<D: Disk> {
     pub metrics: Rc<Metrics>,
     /// What never changes.
     pub node: Arc<NodeFacts>,
+    /// Where batches are inflated to be checked.
+    pub scratch: RefCell<Scratch>,
     /// Its parked fetches.
     pub slots: Slots,
     catalog: RefCell<Catalog>,
@@ -69,6 +73,7 @@ impl<D: Disk> ShardCore<D> {
             store,
             metrics,
             node,
+            scratch: RefCell::default(),
             slots: Slots::default(),
             catalog: RefCell::default(),
             coordinator: RefCell::default(),
@@ -110,6 +115,23 @@ impl<D: Disk> ShardCore<D> {
         let settings = Rc::new(TopicSettings::new(config, self.node.rules));
         catalog.settings.insert(topic.id, Rc::clone(&settings));
         settings
+    }
+
+    /// Where a client of `listener` reaches a broker: host, port, rack.
+    #[must_use]
+    pub fn endpoint_of(
+        &self,
+        node: NodeId,
+        listener: Listener,
+    ) -> Option<(String, i32, Option<String>)> {
+        let image = self.image();
+        let broker = image.brokers.get(&node)?;
+        let endpoint = broker.endpoint(listener.name())?;
+        Some((
+            endpoint.host.clone(),
+            i32::from(endpoint.port),
+            broker.rack.clone(),
+        ))
     }
 
     /// The shard that owns a partition.

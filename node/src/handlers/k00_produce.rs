@@ -1,0 +1,405 @@
+//! Produce: batches are checked here, appended on the shards that own them, answered when durable.
+//!
+//! Each batch is checked whole on the shard that received it; compressed ones off the latency queue.
+//! Appends of one connection keep the order of its requests whatever each of them waits for (its
+//! turn ends when all parts are appended here or sent to their shard). acks=1 and acks=-1 wait for
+//! the disk; acks=0 gets no answer, and an error on it closes the connection, as in Kafka.
+//! Deviation: transactional batches are refused until there are transactions.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use thalweg_coordinator::metadata::image::{Image, Partition, Topic};
+use thalweg_storage::disk::Disk;
+use thalweg_wire::batch::{BatchError, BatchRef, BatchSummary, Codec, check_produce};
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::{NodeId, Offset, PartitionId, PartitionIndex, ShardId, Uuid};
+use thalweg_wire::messages::produce_request::{
+    PartitionProduceDataView, ProduceRequestView, TopicProduceDataView,
+};
+use thalweg_wire::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    ProduceResponse, TopicProduceResponse,
+};
+
+use crate::outgoing::Answer;
+use crate::request::{Refusal, Request};
+use crate::shard::core::ShardCore;
+use crate::shard::host::{Gone, PendingReply, Queue};
+use crate::shard::mailbox::{
+    AppendJob, AppendPart, AppendResult, AppendedPart, Fault, Message, Reply,
+};
+use crate::shard::partition::Begun;
+use crate::shard::wait::{Turn, answer, yield_now};
+
+/// The first version that names topics by id.
+const BY_ID: i16 = 13;
+/// The first version that may carry zstd.
+const ZSTD: i16 = 7;
+/// The first version that tells the new leader.
+const LEADER: i16 = 10;
+
+/// Handles the request; `turn` is its place in the order of its connection's appends.
+pub async fn handle<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    turn: Turn,
+) -> Result<Answer, Refusal> {
+    let asked: ProduceRequestView<'_> = request.view()?;
+    let acks = asked.acks;
+    let mut plan = if has_compressed(&asked) {
+        plan_aside(core, request).await?
+    } else {
+        plan(core, request)?
+    };
+    turn.arrive().await;
+    let jobs = std::mem::take(&mut plan.jobs);
+    let sent = send(core, request, acks, jobs).await;
+    drop(turn);
+    collect(core, acks, &mut plan, sent).await;
+    if acks == 0 {
+        return match plan.first_error() {
+            Some(fault) => Err(Refusal::Unacknowledged(fault.to_string())),
+            None => Ok(Answer::Silent),
+        };
+    }
+    let response = respond(core, request, &asked, plan);
+    request.respond(&response)
+}
+
+/// Why one partition's batch was refused before it was appended.
+struct Refused {
+    fault: Fault,
+    records: Vec<(i32, String)>,
+    leader: Option<(NodeId, i32)>,
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self {
+            fault,
+            records: Vec::new(),
+            leader: None,
+        }
+    }
+}
+
+impl From<BatchError> for Refused {
+    fn from(error: BatchError) -> Self {
+        let words = |record: &thalweg_wire::batch::RecordError| (record.index, record.to_string());
+        Self {
+            records: error.record_errors().iter().map(words).collect(),
+            fault: Fault::from(error),
+            leader: None,
+        }
+    }
+}
+
+/// What is to be appended where, and the results by the place in the request.
+#[derive(Default)]
+struct Plan {
+    results: Vec<Option<Result<AppendedPart, Refused>>>,
+    jobs: BTreeMap<ShardId, (Vec<usize>, Vec<AppendPart>)>,
+}
+
+impl Plan {
+    fn first_error(&self) -> Option<&Fault> {
+        self.results
+            .iter()
+            .flatten()
+            .find_map(|result| match result {
+                Err(refused) => Some(&refused.fault),
+                Ok(_) => None,
+            })
+    }
+
+    fn set(&mut self, places: &[usize], results: Vec<AppendResult>) {
+        for (place, result) in places.iter().zip(results) {
+            if let Some(slot) = self.results.get_mut(*place) {
+                *slot = Some(result.map_err(Refused::from));
+            }
+        }
+    }
+}
+
+fn has_compressed(asked: &ProduceRequestView<'_>) -> bool {
+    let compressed = |part: PartitionProduceDataView<'_>| {
+        let batch = part
+            .records
+            .and_then(|records| BatchRef::first(records).ok());
+        batch.is_some_and(|batch| batch.header().attributes().codec() != Ok(Codec::None))
+    };
+    asked
+        .topic_data
+        .iter()
+        .any(|topic| topic.partition_data.iter().any(compressed))
+}
+
+/// Inflating takes long: it is done where nobody waits for the next request.
+async fn plan_aside<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Plan, Refusal> {
+    let (sender, waiter) = answer();
+    let task = {
+        let (core, request) = (Rc::clone(core), request.clone());
+        async move {
+            yield_now().await;
+            sender.send(plan(&core, &request));
+        }
+    };
+    core.host.spawn(Queue::Reads, Box::pin(task));
+    waiter.await.unwrap_or(Err(Refusal::Stopping))
+}
+
+fn plan<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Plan, Refusal> {
+    let asked: ProduceRequestView<'_> = request.view()?;
+    let image = core.image();
+    let refused = whole_refusal(&asked);
+    let mut plan = Plan::default();
+    for topic in asked.topic_data.iter() {
+        let known = find_topic(&image, request.version, &topic);
+        for part in topic.partition_data.iter() {
+            let checked = match (&refused, &known) {
+                (Some(fault), _) | (None, Err(fault)) => Err(Refused::from(fault.clone())),
+                (None, Ok(known)) => check(core, request, asked.acks, known, &part),
+            };
+            let place = plan.results.len();
+            match checked {
+                Ok(append) => {
+                    let (places, parts) =
+                        plan.jobs.entry(core.owner(append.partition)).or_default();
+                    places.push(place);
+                    parts.push(append);
+                    plan.results.push(None);
+                }
+                Err(refused) => plan.results.push(Some(Err(refused))),
+            }
+        }
+    }
+    Ok(plan)
+}
+
+/// Why nothing of the request is appended.
+fn whole_refusal(asked: &ProduceRequestView<'_>) -> Option<Fault> {
+    if !matches!(asked.acks, -1..=1) {
+        let words = format!("acks is {}, not -1, 0 or 1", asked.acks);
+        return Some(Fault::new(ErrorCode::InvalidRequiredAcks, words));
+    }
+    asked.transactional_id.map(|_| no_transactions())
+}
+
+fn no_transactions() -> Fault {
+    Fault::new(
+        ErrorCode::InvalidTxnState,
+        "this node has no transactions yet",
+    )
+}
+
+fn find_topic<'a>(
+    image: &'a Image,
+    version: i16,
+    topic: &TopicProduceDataView<'_>,
+) -> Result<&'a Topic, Fault> {
+    if version >= BY_ID {
+        let found = image.topics.get(topic.topic_id);
+        return found
+            .map(AsRef::as_ref)
+            .ok_or_else(|| Fault::new(ErrorCode::UnknownTopicId, "no topic has this id"));
+    }
+    let found = image.topics.named(topic.name);
+    found
+        .map(AsRef::as_ref)
+        .ok_or_else(|| Fault::new(ErrorCode::UnknownTopicOrPartition, "there is no such topic"))
+}
+
+fn check<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    acks: i16,
+    topic: &Topic,
+    part: &PartitionProduceDataView<'_>,
+) -> Result<AppendPart, Refused> {
+    let index = PartitionIndex(part.index);
+    let partition = topic.partition(index).ok_or_else(|| {
+        Fault::new(
+            ErrorCode::UnknownTopicOrPartition,
+            "there is no such partition",
+        )
+    })?;
+    led_here(core.node.id, partition)?;
+    let settings = core.topic_settings(topic);
+    let isr = i64::try_from(partition.isr.len()).unwrap_or(i64::MAX);
+    if acks == -1 && isr < settings.config.min_insync_replicas {
+        let words = format!("{isr} replicas are in sync, fewer than min.insync.replicas");
+        return Err(Fault::new(ErrorCode::NotEnoughReplicas, words).into());
+    }
+    let records = part.records.unwrap_or_default();
+    let limits = settings.limits(core.host.now().wall, request.version >= ZSTD);
+    let summary = check_produce(records, &limits, &mut core.scratch.borrow_mut())?;
+    no_transaction(&summary)?;
+    Ok(AppendPart {
+        partition: PartitionId {
+            topic: topic.id,
+            index,
+        },
+        batch: request.frame.range_of(records),
+        summary,
+        leader_epoch: partition.leader_epoch,
+    })
+}
+
+fn led_here(node: NodeId, partition: &Partition) -> Result<(), Refused> {
+    if partition.leader == node {
+        return Ok(());
+    }
+    Err(Refused {
+        leader: Some((partition.leader, partition.leader_epoch.0)),
+        ..Refused::from(Fault::new(
+            ErrorCode::NotLeaderOrFollower,
+            "another node leads this partition",
+        ))
+    })
+}
+
+fn no_transaction(summary: &BatchSummary) -> Result<(), Fault> {
+    if summary.is_transactional() {
+        return Err(no_transactions());
+    }
+    Ok(())
+}
+
+/// Parts that are under way.
+struct Sent {
+    here: Option<(Vec<usize>, Begun)>,
+    there: Vec<(Vec<usize>, Result<PendingReply, Gone>)>,
+}
+
+/// Appends what is ours and sends the rest; when it returns, the order is settled everywhere.
+async fn send<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    acks: i16,
+    jobs: BTreeMap<ShardId, (Vec<usize>, Vec<AppendPart>)>,
+) -> Sent {
+    let mut sent = Sent {
+        here: None,
+        there: Vec::new(),
+    };
+    let mut own = None;
+    for (shard, (places, parts)) in jobs {
+        let job = AppendJob {
+            frame: request.frame.clone(),
+            durable: acks != 0,
+            parts,
+        };
+        if shard == core.host.shard() {
+            own = Some((places, job));
+        } else {
+            let pending = core.host.send(shard, Message::Append(job)).await;
+            sent.there.push((places, pending));
+        }
+    }
+    if let Some((places, job)) = own {
+        sent.here = Some((places, core.begin_append(&job).await));
+    }
+    sent
+}
+
+async fn collect<D: Disk>(core: &Rc<ShardCore<D>>, acks: i16, plan: &mut Plan, sent: Sent) {
+    if let Some((places, begun)) = sent.here {
+        let results = core.finish_append(begun, acks != 0).await;
+        plan.set(&places, results);
+    }
+    for (places, pending) in sent.there {
+        let reply = match pending {
+            Ok(pending) => pending.await,
+            Err(gone) => Err(gone),
+        };
+        let results = match reply {
+            Ok(Reply::Appended(results)) => results,
+            _ => places.iter().map(|_| Err(Fault::from(Gone))).collect(),
+        };
+        plan.set(&places, results);
+    }
+}
+
+fn respond<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    asked: &ProduceRequestView<'_>,
+    plan: Plan,
+) -> ProduceResponse<'static> {
+    let tells_leader = request.version >= LEADER;
+    let mut results = plan.results.into_iter();
+    let mut leaders = Vec::new();
+    let mut partition = |part: PartitionProduceDataView<'_>| {
+        let result = results.next().flatten();
+        let result = result.unwrap_or_else(|| Err(Fault::from(Gone).into()));
+        if let (true, Err(refused)) = (tells_leader, &result) {
+            leaders.extend(refused.leader.map(|(node, _)| node));
+        }
+        partition_response(part.index, result, tells_leader)
+    };
+    let topics = asked.topic_data.iter().map(|topic| TopicProduceResponse {
+        name: topic.name.to_owned().into(),
+        topic_id: if request.version >= BY_ID {
+            topic.topic_id
+        } else {
+            Uuid::ZERO
+        },
+        partition_responses: topic.partition_data.iter().map(&mut partition).collect(),
+    });
+    let responses = topics.collect();
+    leaders.sort_unstable();
+    leaders.dedup();
+    let endpoints = leaders.into_iter().filter_map(|node| {
+        let (host, port, rack) = core.endpoint_of(node, request.origin.listener)?;
+        Some(NodeEndpoint {
+            node_id: node.0,
+            host: host.into(),
+            port,
+            rack: rack.map(Into::into),
+        })
+    });
+    ProduceResponse {
+        responses,
+        throttle_time_ms: 0,
+        node_endpoints: endpoints.collect(),
+    }
+}
+
+fn partition_response(
+    index: i32,
+    result: Result<AppendedPart, Refused>,
+    tells_leader: bool,
+) -> PartitionProduceResponse<'static> {
+    match result {
+        Ok(appended) => PartitionProduceResponse {
+            index,
+            base_offset: appended.base_offset.0,
+            log_append_time_ms: appended.log_append_time.map_or(-1, |time| time.0),
+            log_start_offset: appended.log_start.0,
+            ..PartitionProduceResponse::default()
+        },
+        Err(refused) => PartitionProduceResponse {
+            index,
+            error_code: refused.fault.code.code(),
+            base_offset: Offset::NONE.0,
+            record_errors: refused
+                .records
+                .into_iter()
+                .map(|(batch_index, words)| BatchIndexAndErrorMessage {
+                    batch_index,
+                    batch_index_error_message: Some(words.into()),
+                })
+                .collect(),
+            error_message: Some(refused.fault.message.into()),
+            current_leader: match refused.leader.filter(|_| tells_leader) {
+                Some((node, epoch)) => LeaderIdAndEpoch {
+                    leader_id: node.0,
+                    leader_epoch: epoch,
+                },
+                None => LeaderIdAndEpoch::default(),
+            },
+            ..PartitionProduceResponse::default()
+        },
+    }
+}
