@@ -10,9 +10,21 @@
     reason = "a test may stop at the first surprise"
 )]
 
+#[expect(
+    dead_code,
+    reason = "the build uses all of the facts, the tests a part"
+)]
+#[path = "../../build/facts.rs"]
+mod facts;
+#[path = "../messages/random.rs"]
+mod random;
+
+mod crates;
 mod golden;
 mod java;
 mod tree;
+
+use std::path::Path;
 
 use thalweg_wire::bytes::Message as _;
 
@@ -61,4 +73,20 @@ pub(crate) const ENTRIES: &[Entry] = include!(concat!(env!("OUT_DIR"), "/catalog
 /// The message of this name.
 pub(crate) fn named(name: &str) -> Option<&'static Entry> {
     ENTRIES.iter().find(|entry| entry.name == name)
+}
+
+/// The facts of all messages, with what the tests do with them, and each version.
+pub(crate) fn for_each_version(mut test: impl FnMut(&Entry, &facts::Message, i16)) {
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    for family in std::fs::read_dir(schema).unwrap() {
+        let family = family.unwrap().path();
+        for file in std::fs::read_dir(&family).into_iter().flatten() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for message in facts::parse(&text, "").unwrap() {
+                if let Some(entry) = named(&message.name) {
+                    (entry.versions.0..=entry.versions.1).for_each(|v| test(entry, &message, v));
+                }
+            }
+        }
+    }
 }
