@@ -318,7 +318,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
             && line == closing
         {
             open.pop();
-            found.push((name, number - first + 1));
+            found.push((name, code_lines_between(text, first, number)));
         }
         if let Some(name) = function_name(line).filter(|_| !line.ends_with(['}', ';'])) {
             let indent: String = line.chars().take_while(|letter| *letter == ' ').collect();
@@ -326,6 +326,17 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         }
     }
     found
+}
+
+/// As clippy counts: without blank lines and comments.
+fn code_lines_between(text: &str, first: usize, last: usize) -> usize {
+    let body = text
+        .lines()
+        .skip(first)
+        .take(last + 1 - first)
+        .map(str::trim);
+    body.filter(|line| !line.is_empty() && !line.starts_with("//"))
+        .count()
 }
 
 fn function_name(line: &str) -> Option<String> {

@@ -15,6 +15,7 @@ pub mod packages;
 pub mod probe;
 pub mod process;
 pub mod server;
+pub mod versus;
 
 pub use failure::{Context, Failure, Outcome};
 
@@ -35,6 +36,7 @@ const HELP: &str = "cargo x COMMAND
             --dev    against the node's development build
   kill9   kill -9 while four producers write, then audit every acknowledgement
             --rounds N, --seed N, --kafka, --dev
+  versus  --quick: Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results
 ";
 
 /// Runs one command; the exit code is 0 only when everything in it passed.
@@ -48,6 +50,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "fix" => check::fix(&rest),
         "interop" => interop::interop(&rest),
         "kill9" => kill9::kill9(&rest),
+        "versus" => versus::versus(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),
     };
