@@ -13,7 +13,7 @@ use thalweg_wire::ids::ShardId;
 
 use crate::handlers;
 use crate::net::connection::{Link, Service};
-use crate::outgoing::Answer;
+use crate::outgoing::{Answer, Carried, Outgoing};
 use crate::request::{Frame, Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{Message, Reply};
@@ -96,16 +96,18 @@ async fn coordinate<D: Disk>(core: &Rc<ShardCore<D>>, request: Request) -> Resul
     }
     let message = Message::Coordinate(Box::new(request));
     match core.ask(COORDINATOR, message).await {
-        Ok(Reply::Answered(answer)) => Ok(answer),
+        Ok(Reply::Answered(Carried::Bytes(bytes))) => Ok(Answer::Respond(Outgoing::whole(bytes))),
+        Ok(Reply::Answered(Carried::Close(reason))) => Ok(Answer::Close(reason)),
         _ => Err(Refusal::Stopping),
     }
 }
 
 /// Runs a request that was handed to the coordinator's shard.
-pub async fn coordinated<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Answer {
-    handle_at_coordinator(core, request)
-        .await
+pub async fn coordinated<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Carried {
+    let answer = handle_at_coordinator(core, request).await;
+    answer
         .unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
+        .carry()
 }
 
 async fn handle_at_coordinator<D: Disk>(
@@ -118,9 +120,10 @@ async fn handle_at_coordinator<D: Disk>(
 async fn handle<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: &Request,
-    _link: &Rc<Link>,
+    link: &Rc<Link>,
 ) -> Result<Answer, Refusal> {
     match request.api {
+        ApiKey::Fetch => handlers::k01_fetch::handle(core, request, link).await,
         ApiKey::ApiVersions => handlers::k18_api_versions::handle(core, request),
         _ => Err(unsupported(request)),
     }

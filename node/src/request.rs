@@ -225,13 +225,14 @@ impl Request {
         Ok(Answer::Respond(Outgoing::plain(self.head(), body)?))
     }
 
-    /// The answer from a message with outlined records; `stored` gives their pieces by token.
-    pub fn respond_with<M: Message>(
+    /// A response from a message with outlined records; `stored` gives their pieces by token.
+    pub fn outgoing_with<M: Message>(
         &self,
         body: &M,
         mut stored: impl FnMut(u32) -> Vec<Stored<Source>>,
-    ) -> Result<Answer, Refusal> {
-        let outgoing = Outgoing::response(self.head(), body, |splice| stored(splice.token))?;
-        Ok(Answer::Respond(outgoing))
+    ) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::response(self.head(), body, |splice| {
+            stored(splice.token)
+        })?)
     }
 }

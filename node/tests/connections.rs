@@ -16,6 +16,7 @@ use thalweg_node::request::{Frame, Listener};
 use thalweg_node::shard::host::Host;
 use thalweg_node::shard::shard::GlommioHost;
 use thalweg_node::shard::wait::LocalFuture;
+use thalweg_storage::disk::ring::Ring;
 use thalweg_wire::header::ResponseHead;
 use thalweg_wire::ids::ShardId;
 use thalweg_wire::messages::api_versions_response::ApiVersionsResponse;
@@ -76,7 +77,13 @@ fn with_node(client: impl FnOnce(SocketAddr) + Send + 'static) -> usize {
             at_once: Rc::default(),
             at_once_max: Rc::clone(&max),
         });
-        let net = Net::new(LIMITS, host.clone(), service, Rc::new(Metrics::default()));
+        let net = Net::new(
+            LIMITS,
+            host.clone(),
+            service,
+            Rc::new(Metrics::default()),
+            Ring::new().unwrap(),
+        );
         let loads = Loads::new(1);
         let registry = Registry::new(net, loads.clone());
         let bound = listener::bind(Listener::Kafka, ([127, 0, 0, 1], 0).into()).unwrap();

@@ -132,6 +132,17 @@ impl<S> Outgoing<S> {
         Self::response(head, body, |_| Vec::new())
     }
 
+    /// A response that was written elsewhere, size prefix included.
+    #[must_use]
+    pub fn whole(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        Self {
+            pieces: vec![Piece::Bytes(0..len)],
+            bytes,
+            len,
+        }
+    }
+
     /// Everything that goes out, in bytes.
     #[must_use]
     pub const fn len(&self) -> usize {

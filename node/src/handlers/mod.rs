@@ -5,4 +5,6 @@
 //! of the answer; a [`Refusal`](crate::request::Refusal) closes the connection.
 
 pub mod k00_produce;
+pub mod k01_fetch;
+mod fetch_answer;
 pub mod k18_api_versions;

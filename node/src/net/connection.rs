@@ -15,6 +15,8 @@ use std::rc::Rc;
 
 use super::frames::{FrameError, Frames, RESERVE_BYTES_MAX};
 use super::send_file::Socket;
+use thalweg_storage::disk::ring::Ring;
+
 use crate::metrics::Metrics;
 use crate::outgoing::{Answer, Outgoing};
 use crate::request::{Frame, Origin};
@@ -48,6 +50,8 @@ pub struct Net {
     pub service: Rc<dyn Service>,
     /// The shard's counters.
     pub metrics: Rc<Metrics>,
+    /// Waits for room in sockets before sendfile.
+    pub ring: Ring,
     /// Bytes of requests being worked on.
     pub request_bytes: Budget,
     /// Bytes of unfinished frames.
@@ -64,12 +68,14 @@ impl Net {
         host: Rc<dyn Host>,
         service: Rc<dyn Service>,
         metrics: Rc<Metrics>,
+        ring: Ring,
     ) -> Rc<Self> {
         Rc::new(Self {
             limits,
             host,
             service,
             metrics,
+            ring,
             request_bytes: Budget::new(limits.shard_request_bytes_max),
             partial_bytes: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
@@ -146,10 +152,10 @@ impl Link {
         }
     }
 
-    /// True if the peer is gone.
+    /// True if nothing should wait any longer.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.closed.get()
+    pub fn is_hurried(&self) -> bool {
+        self.closed.get() || self.hurried.get()
     }
 }
 
@@ -390,10 +396,15 @@ async fn write_answers(net: &Net, socket: &Socket, link: &Link, pipeline: &Pipel
             continue;
         }
         let mut responses: Vec<Outgoing> = Vec::with_capacity(ready.len());
+        let mut held = Vec::new();
         let mut close = None;
         for entry in &ready {
             match entry.answer.borrow_mut().take() {
                 Some(Answer::Respond(outgoing)) => responses.push(outgoing),
+                Some(Answer::Hold(outgoing, permit)) => {
+                    responses.push(outgoing);
+                    held.push(permit);
+                }
                 Some(Answer::Close(reason)) => {
                     close = Some(reason);
                     break;
@@ -404,8 +415,7 @@ async fn write_answers(net: &Net, socket: &Socket, link: &Link, pipeline: &Pipel
         let sent = socket.send(&responses).await;
         let bytes = socket.take_sent();
         net.metrics.sent(bytes.memory, bytes.file);
-        drop(responses);
-        drop(ready);
+        drop((responses, ready, held));
         link.in_flight.set(pipeline.entries.borrow().len());
         pipeline.room.notify();
         if let Err(error) = sent {

@@ -102,7 +102,7 @@ impl Registry {
         };
         self.next.set(self.next.get() + 1);
         let link = Link::new(origin, self.net.host.now().mono);
-        let socket = Rc::new(Socket::adopt(socket)?);
+        let socket = Rc::new(Socket::adopt(socket, self.net.ring.clone())?);
         self.open
             .borrow_mut()
             .insert(origin.connection, (Rc::clone(&link), Rc::clone(&socket)));

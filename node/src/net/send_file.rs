@@ -3,8 +3,8 @@
 //! Invariants: bytes leave in the order of the pieces; one sendfile moves at most
 //! [`SEND_FILE_BYTES_MAX`] and the task yields after each; a failed or short send is an error and
 //! the caller closes the connection, since a response whose head is out can't be taken back.
-//! The socket is non-blocking (sendfile has no flag of its own for that); waiting is done by
-//! glommio, which polls the socket for room when `poll_write` finds none.
+//! The socket is non-blocking (sendfile has no flag of its own for that). A full socket is waited
+//! for by glommio where memory is sent (`poll_write`), and by the second ring before sendfile.
 //!
 //! This file and the disk's are the only ones with `unsafe`: glommio's sockets give and take raw
 //! descriptors only. Deliberately absent: deciding what is resident (storage does).
@@ -20,16 +20,16 @@ use std::task::Poll;
 use futures_lite::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpListener, TcpStream};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
+use thalweg_storage::disk::ring::Ring;
+use thalweg_storage::read::Bound;
 use thalweg_wire::outgoing::Piece;
 
-use crate::outgoing::{FilePiece, Outgoing, Source};
+use crate::outgoing::{LateRange, Outgoing, Source};
 
 /// Largest range that one sendfile call moves; more would hold the shard too long (design: reads).
 pub const SEND_FILE_BYTES_MAX: usize = 256 << 10;
 /// Most parts of one gathered send; the kernel's limit is 1,024.
 const GATHER_PARTS_MAX: usize = 256;
-/// How much is pushed through memory when the socket is full before sendfile goes on.
-const BRIDGE_BYTES: usize = 4096;
 
 /// Bytes that left a socket, by the way they took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,12 +44,13 @@ pub struct Sent {
 pub struct Socket {
     stream: RefCell<TcpStream>,
     raw: RawFd,
+    ring: Ring,
     sent: Cell<Sent>,
 }
 
 impl Socket {
     /// Takes over an accepted socket on this shard.
-    pub fn adopt(socket: OwnedFd) -> io::Result<Self> {
+    pub fn adopt(socket: OwnedFd, ring: Ring) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let raw = socket.into_raw_fd();
         // SAFETY: the descriptor was owned until the line above and is given up to the stream.
@@ -57,6 +58,7 @@ impl Socket {
         Ok(Self {
             stream: RefCell::new(stream),
             raw,
+            ring,
             sent: Cell::default(),
         })
     }
@@ -127,16 +129,31 @@ impl Socket {
                     }
                     Piece::Stored(stored) => match &stored.source {
                         Source::Memory(slice) => memory.push(slice),
-                        Source::File(file) => {
+                        Source::Late(late) => {
                             self.send_memory(&memory, true).await?;
                             memory.clear();
-                            self.send_range(file).await?;
+                            self.send_late(late).await?;
                         }
                     },
                 }
             }
         }
         self.send_memory(&memory, false).await
+    }
+
+    async fn send_late(&self, late: &LateRange) -> io::Result<()> {
+        let (bound, _held) = late.binder.bind(late).await?;
+        match bound {
+            Bound::Memory(slices) => {
+                let parts: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+                self.send_memory(&parts, true).await
+            }
+            Bound::File {
+                descriptor,
+                position,
+                bytes,
+            } => self.send_range(&descriptor, position, bytes).await,
+        }
     }
 
     async fn send_memory(&self, parts: &[&[u8]], more: bool) -> io::Result<()> {
@@ -169,41 +186,26 @@ impl Socket {
         .await
     }
 
-    async fn send_range(&self, piece: &FilePiece) -> io::Result<()> {
-        let mut position = piece.position;
-        let end = piece.position + piece.bytes as u64;
+    async fn send_range(&self, file: &OwnedFd, from: u64, bytes: usize) -> io::Result<()> {
+        let mut position = from;
+        let end = from + bytes as u64;
         while position < end {
             let bytes = usize::try_from(end - position)
                 .unwrap_or(SEND_FILE_BYTES_MAX)
                 .min(SEND_FILE_BYTES_MAX);
             let before = position;
-            match rustix::fs::sendfile(self.fd(), &piece.file, Some(&mut position), bytes) {
+            match rustix::fs::sendfile(self.fd(), file, Some(&mut position), bytes) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {
                     self.count(0, position - before);
                     glommio::yield_if_needed().await;
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => {
-                    position += self.bridge(piece, position, bytes).await?;
-                }
+                Err(rustix::io::Errno::AGAIN) => self.ring.writable(self.fd()).await?,
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
-    }
-
-    /// The socket is full: the next few bytes go through memory, because that wait exists.
-    async fn bridge(&self, piece: &FilePiece, position: u64, bytes: usize) -> io::Result<u64> {
-        let mut block = vec![0_u8; bytes.min(BRIDGE_BYTES)];
-        let read = rustix::io::pread(&piece.file, block.as_mut_slice(), position)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        block.truncate(read);
-        let sent = self.write(&block).await?;
-        self.count(sent, 0);
-        Ok(sent as u64)
     }
 
     fn count(&self, memory: usize, file: u64) {

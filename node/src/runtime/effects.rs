@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use thalweg_wire::batch::{BatchSummary, CheckLimits, CompressedCheck, Scratch, c
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, NodeId, PartitionId, PartitionIndex, ShardId, Uuid};
 
+use super::start::LOG_DIR;
 use crate::node::NodeFacts;
 use crate::shard::core::ShardCore;
 use crate::shard::host::Now;
@@ -163,7 +165,16 @@ impl<D: Disk> ShardCore<D> {
         }
         self.each(changes.lead, Message::Lead).await?;
         self.each(changes.configure, Message::Configure).await?;
-        self.each(changes.delete, Message::Delete).await
+        if changes.delete.is_empty() {
+            return Ok(());
+        }
+        self.each(changes.delete, Message::Delete).await?;
+        // A name may be used again from now on: no shard may still have the old files open.
+        for shard in 0..self.host.shards() {
+            let message = Message::Forget(changes.forget.clone());
+            self.changed(ShardId(shard), message).await?;
+        }
+        Ok(())
     }
 
     async fn each<T>(
@@ -209,6 +220,8 @@ pub struct Changes {
     pub configure: BTreeMap<ShardId, Vec<(PartitionId, LogConfig)>>,
     /// Partitions to delete.
     pub delete: BTreeMap<ShardId, Vec<PartitionId>>,
+    /// Their directories.
+    pub forget: Vec<PathBuf>,
 }
 
 impl Changes {
@@ -236,11 +249,10 @@ impl Changes {
             .filter(|topic| new.topics.get(topic.id).is_none())
         {
             for id in partitions_here(topic, node.id) {
-                changes
-                    .delete
-                    .entry(shard_of(id, node.shards))
-                    .or_default()
-                    .push(id);
+                let shard = shard_of(id, node.shards);
+                changes.delete.entry(shard).or_default().push(id);
+                let dir = Path::new(LOG_DIR).join(dir_name(topic, id.index));
+                changes.forget.push(dir);
             }
         }
         changes

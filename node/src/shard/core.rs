@@ -14,20 +14,29 @@ use thalweg_coordinator::metadata::image::{Image, Topic};
 use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::log::LogConfig;
+use thalweg_storage::read::{Bound, SegmentReader};
 use thalweg_storage::store::{NewPartition, Store};
 use thalweg_wire::batch::Scratch;
 use thalweg_wire::ids::{Epoch, NodeId, PartitionId, ShardId, Uuid};
 
-use super::host::{Gone, Host, Queue};
+use super::host::{Gone, Host, PendingReply, Queue};
 use super::mailbox::{Fault, Message, Query, QueryAnswer, Reply};
 use super::parked::{Slots, Wakes, WatchKey, Watches};
-use super::wait::{LocalFuture, Turnstile};
+use super::sessions::Sessions;
+use super::wait::{Budget, LocalFuture, Permit, Turnstile};
 use crate::dispatch;
 use crate::metrics::{Metrics, Snapshot};
 use crate::node::NodeFacts;
+use crate::outgoing::{Binder, LateRange};
 use crate::request::Listener;
 use crate::runtime::effects::{Coordinator, Published};
 use crate::topics::TopicSettings;
+
+/// Memory of tail slices and direct reads that a shard's answers may hold until they are sent. Slow
+/// readers share it: whoever wants more waits until others have sent theirs.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
+/// Segments that a shard keeps open for reading: two descriptors each.
+const OPEN_SEGMENTS_MAX: usize = 1024;
 
 /// What a shard knows of the cluster.
 #[derive(Default)]
@@ -51,6 +60,11 @@ pub struct ShardCore<D: Disk> {
     pub scratch: RefCell<Scratch>,
     /// Its parked fetches.
     pub slots: Slots,
+    /// Its fetch sessions.
+    pub sessions: RefCell<Sessions>,
+    /// Memory that answers hold until they are sent.
+    pub held: Budget,
+    reader: SegmentReader<D>,
     catalog: RefCell<Catalog>,
     coordinator: RefCell<Option<Rc<Coordinator>>>,
     watches: RefCell<Watches>,
@@ -61,20 +75,23 @@ pub struct ShardCore<D: Disk> {
 
 impl<D: Disk> ShardCore<D> {
     /// A shard on an open store.
-    pub fn new(
-        host: Rc<dyn Host>,
-        store: Rc<Store<D>>,
-        metrics: Rc<Metrics>,
-        node: Arc<NodeFacts>,
-    ) -> Rc<Self> {
+    pub fn new(host: Rc<dyn Host>, store: Rc<Store<D>>, disk: D, node: Arc<NodeFacts>) -> Rc<Self> {
+        let slots_max = node
+            .settings
+            .kafka
+            .max_incremental_fetch_session_cache_slots;
+        let slots_max = usize::try_from(slots_max).unwrap_or(0) / usize::from(node.shards.max(1));
         let core = Rc::new(Self {
             lanes: (0..host.shards()).map(|_| Turnstile::default()).collect(),
+            sessions: RefCell::new(Sessions::new(host.shard(), slots_max)),
+            reader: SegmentReader::new(disk, OPEN_SEGMENTS_MAX),
             host,
             store,
-            metrics,
+            metrics: Rc::default(),
             node,
             scratch: RefCell::default(),
             slots: Slots::default(),
+            held: Budget::new(HELD_BYTES_MAX),
             catalog: RefCell::default(),
             coordinator: RefCell::default(),
             watches: RefCell::default(),
@@ -192,6 +209,15 @@ impl<D: Disk> ShardCore<D> {
             Message::Coordinate(request) => {
                 Reply::Answered(dispatch::coordinated(&self, &request).await)
             }
+            Message::TakeSession(id) => {
+                Reply::Session(self.sessions.borrow_mut().give(id).map(Box::new))
+            }
+            Message::Forget(dirs) => {
+                for dir in dirs {
+                    self.reader.forget(&dir);
+                }
+                Reply::Changed(Ok(()))
+            }
             Message::Create(list) => Reply::Changed(self.create(list).await),
             Message::Delete(list) => Reply::Changed(self.delete(list).await),
             Message::Lead(list) => Reply::Changed(self.lead(list).await),
@@ -213,6 +239,18 @@ impl<D: Disk> ShardCore<D> {
             return Ok(Rc::clone(self).serve_unordered(message).await);
         }
         self.host.send(shard, message).await?.await
+    }
+
+    /// Begins to ask a shard, which may be this one: when it returns, the message is on its way.
+    pub async fn begin_ask(self: &Rc<Self>, shard: ShardId, message: Message) -> PendingReply {
+        if shard == self.host.shard() {
+            let core = Rc::clone(self);
+            return Box::pin(async move { Ok(core.serve_unordered(message).await) });
+        }
+        match self.host.send(shard, message).await {
+            Ok(pending) => pending,
+            Err(gone) => Box::pin(std::future::ready(Err(gone))),
+        }
     }
 
     async fn create(&self, list: Vec<NewPartition>) -> Result<(), Fault> {
@@ -349,5 +387,25 @@ impl<D: Disk> ShardCore<D> {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.metrics.snapshot(self.store.counters())
+    }
+}
+
+impl<D: Disk> Binder for Rc<ShardCore<D>> {
+    fn bind(&self, late: &LateRange) -> LocalFuture<std::io::Result<(Bound, Permit)>> {
+        let core = Rc::clone(self);
+        let late = late.clone();
+        Box::pin(async move {
+            let permit = core.held.take(late.range.bytes).await;
+            if core.image().topics.get(late.topic).is_none() {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            match core.reader.bind(late.reader, &late.range).await {
+                Ok(bound) => Ok((bound, permit)),
+                Err(error) => {
+                    tracing::error!(shard = core.host.shard().0, %error, "a range can't be sent");
+                    Err(std::io::Error::other(error.to_string()))
+                }
+            }
+        })
     }
 }

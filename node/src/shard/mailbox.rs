@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thalweg_storage::log::TimestampQuery;
@@ -16,8 +17,9 @@ use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
 
 use super::parked::WatchKey;
+use super::sessions::Session;
 use crate::metrics::Snapshot;
-use crate::outgoing::Answer;
+use crate::outgoing::Carried;
 use crate::request::{Frame, Listener, Request};
 use crate::runtime::effects::Published;
 
@@ -51,6 +53,11 @@ pub enum Message {
     Configure(Vec<(PartitionId, LogConfig)>),
     /// Run this request where the coordinator is. Answered with `Answered`.
     Coordinate(Box<Request>),
+    /// Files at or below these paths are gone or renamed: keep none of them open. Answered with
+    /// `Changed`.
+    Forget(Vec<PathBuf>),
+    /// Give me this fetch session: its consumer has come to me. Answered with `Session`.
+    TakeSession(i32),
     /// Show your counters. Answered with `Metrics`.
     Scrape,
 }
@@ -69,7 +76,9 @@ pub enum Reply {
     /// A change of partitions came to this.
     Changed(Result<(), Fault>),
     /// What became of the request.
-    Answered(Answer),
+    Answered(Carried),
+    /// The session, if it is still there.
+    Session(Option<Box<Session>>),
     /// The counters.
     Metrics(Box<Snapshot>),
 }

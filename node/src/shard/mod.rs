@@ -12,4 +12,5 @@ pub mod router;
     reason = "the layout names it so: one shard, on glommio"
 )]
 pub mod shard;
+pub mod sessions;
 pub mod wait;

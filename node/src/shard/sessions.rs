@@ -204,7 +204,11 @@ impl Sessions {
         match epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
                 self.sessions.remove(&id);
-                if epoch == FINAL_EPOCH { Kind::Sessionless } else { Kind::Create }
+                if epoch == FINAL_EPOCH {
+                    Kind::Sessionless
+                } else {
+                    Kind::Create
+                }
             }
             _ => Kind::Continue(id),
         }

@@ -1,0 +1,229 @@
+//! The answer of a Fetch: what was found, as message and pieces.
+//!
+//! Tail slices that an answer holds count against the shard's budget until they are sent; file
+//! ranges hold nothing, since they are bound when it is their turn. Deliberately absent: reading.
+
+use std::rc::Rc;
+
+use thalweg_storage::disk::Disk;
+use thalweg_storage::log::Piece;
+use thalweg_storage::read::{FileRange, ReaderId};
+use thalweg_wire::bytes::Records;
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::{Epoch, NodeId, PartitionId, Uuid};
+use thalweg_wire::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    NodeEndpoint, PartitionData,
+};
+use thalweg_wire::outgoing::Stored;
+
+use super::k01_fetch::{BY_ID, leaders};
+use crate::outgoing::{Answer, Binder, LateRange, Source};
+use crate::request::{Refusal, Request};
+use crate::shard::core::ShardCore;
+use crate::shard::mailbox::{Fault, FetchedPart};
+use crate::shard::sessions::{PartitionKey, TopicKey};
+
+/// The first version that tells the new leader.
+const LEADER: i16 = 12;
+/// The first version that tells where the new leader is.
+const ENDPOINTS: i16 = 16;
+
+/// One partition of the answer.
+pub(super) struct Found {
+    pub(super) key: PartitionKey,
+    pub(super) partition: Option<PartitionId>,
+    pub(super) part: FetchedPart,
+    pub(super) leader: Option<(NodeId, Epoch)>,
+}
+
+impl Found {
+    /// A partition whose shard has not answered yet; if it never does, the node is stopping.
+    pub(super) fn waiting(key: PartitionKey, partition: PartitionId) -> Self {
+        Self {
+            partition: Some(partition),
+            ..Self::failed(key, ErrorCode::NotLeaderOrFollower, None)
+        }
+    }
+
+    pub(super) fn failed(
+        key: PartitionKey,
+        code: ErrorCode,
+        leader: Option<(NodeId, Epoch)>,
+    ) -> Self {
+        Self {
+            key,
+            partition: None,
+            part: FetchedPart::failed(Fault::new(code, String::new())),
+            leader,
+        }
+    }
+
+    /// True for what is answered at once.
+    pub(super) fn is_notable(&self) -> bool {
+        self.part.error != ErrorCode::None || self.part.diverging.is_some()
+    }
+}
+
+/// Builds the answer.
+pub(super) async fn respond<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    session_id: i32,
+    found: Vec<Found>,
+) -> Result<Answer, Refusal> {
+    let body = FetchResponse {
+        session_id,
+        responses: topics(request.version, &found),
+        node_endpoints: endpoints(core, request, &found),
+        ..FetchResponse::default()
+    };
+    let held = found
+        .iter()
+        .flat_map(|found| &found.part.pieces)
+        .map(memory_bytes)
+        .sum();
+    let permit = if held > 0 {
+        Some(core.held.take(held).await)
+    } else {
+        None
+    };
+    let reader = ReaderId(request.origin.connection);
+    let binder: Rc<dyn Binder> = Rc::new(Rc::clone(core));
+    let mut sources: Vec<Vec<Stored<Source>>> = found
+        .into_iter()
+        .map(|found| {
+            let partition = found.partition;
+            let pieces = found.part.pieces.into_iter();
+            pieces
+                .map(|piece| source(piece, partition, reader, &binder))
+                .collect()
+        })
+        .collect();
+    let outgoing = request.outgoing_with(&body, |token| {
+        let sources = sources.get_mut(token as usize).map(std::mem::take);
+        sources.unwrap_or_default()
+    })?;
+    Ok(match permit {
+        Some(permit) => Answer::Hold(outgoing, permit),
+        None => Answer::Respond(outgoing),
+    })
+}
+
+fn memory_bytes(piece: &Piece) -> usize {
+    match piece {
+        Piece::Memory(slice) => slice.len(),
+        Piece::File { .. } => 0,
+    }
+}
+
+fn source(
+    piece: Piece,
+    partition: Option<PartitionId>,
+    reader: ReaderId,
+    binder: &Rc<dyn Binder>,
+) -> Stored<Source> {
+    match (piece, partition) {
+        (Piece::Memory(slice), _) => Source::Memory(slice).stored(),
+        (
+            Piece::File {
+                path,
+                position,
+                bytes,
+                ..
+            },
+            partition,
+        ) => Source::Late(LateRange {
+            binder: Rc::clone(binder),
+            topic: partition.map_or(Uuid::ZERO, |partition| partition.topic),
+            reader,
+            range: FileRange {
+                path,
+                position,
+                bytes,
+            },
+        })
+        .stored(),
+    }
+}
+
+fn topics(version: i16, found: &[Found]) -> Vec<FetchableTopicResponse<'static>> {
+    let mut topics: Vec<(&TopicKey, FetchableTopicResponse<'static>)> = Vec::new();
+    for (token, found) in found.iter().enumerate() {
+        let key = &found.key.topic;
+        if topics.last().is_none_or(|(last, _)| *last != key) {
+            let topic = match key {
+                TopicKey::Id(id) if version >= BY_ID => FetchableTopicResponse {
+                    topic_id: *id,
+                    ..FetchableTopicResponse::default()
+                },
+                TopicKey::Name(name) => FetchableTopicResponse {
+                    topic: name.clone().into(),
+                    ..FetchableTopicResponse::default()
+                },
+                TopicKey::Id(_) => FetchableTopicResponse::default(),
+            };
+            topics.push((key, topic));
+        }
+        if let Some((_, topic)) = topics.last_mut() {
+            topic.partitions.push(partition(version, token, found));
+        }
+    }
+    topics.into_iter().map(|(_, topic)| topic).collect()
+}
+
+fn partition(version: i16, token: usize, found: &Found) -> PartitionData<'static> {
+    let part = &found.part;
+    let aborted = part.aborted.iter().map(|span| AbortedTransaction {
+        producer_id: span.producer.0,
+        first_offset: span.first.0,
+    });
+    PartitionData {
+        partition_index: found.key.index,
+        error_code: part.error.code(),
+        high_watermark: part.high_watermark.0,
+        last_stable_offset: part.last_stable.0,
+        log_start_offset: part.log_start.0,
+        diverging_epoch: match part.diverging {
+            Some(end) => EpochEndOffset {
+                epoch: end.epoch.0,
+                end_offset: end.end.0,
+            },
+            None => EpochEndOffset::default(),
+        },
+        current_leader: match found.leader.filter(|_| version >= LEADER) {
+            Some((node, epoch)) => LeaderIdAndEpoch {
+                leader_id: node.0,
+                leader_epoch: epoch.0,
+            },
+            None => LeaderIdAndEpoch::default(),
+        },
+        // Null says "nothing was aborted" to consumers of either isolation.
+        aborted_transactions: (!part.aborted.is_empty()).then(|| aborted.collect()),
+        records: Records::Outline {
+            len: part.bytes,
+            token: u32::try_from(token).unwrap_or(u32::MAX),
+        },
+        ..PartitionData::default()
+    }
+}
+
+fn endpoints<D: Disk>(
+    core: &ShardCore<D>,
+    request: &Request,
+    found: &[Found],
+) -> Vec<NodeEndpoint<'static>> {
+    if request.version < ENDPOINTS {
+        return Vec::new();
+    }
+    let endpoint = |node: NodeId| {
+        let (host, port, rack) = core.endpoint_of(node, request.origin.listener)?;
+        Some(NodeEndpoint {
+            node_id: node.0,
+            host: host.into(),
+            port,
+            rack: rack.map(Into::into),
+        })
+    };
+    leaders(found).into_iter().filter_map(endpoint).collect()
+}

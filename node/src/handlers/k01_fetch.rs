@@ -1,0 +1,339 @@
+//! Fetch: what is visible from an offset on, or a wait until something is.
+//!
+//! Partitions are looked up anew for each request, so a topic that was deleted and made again is
+//! another one. Each owning shard is asked once; if all together found less than `min_bytes` the
+//! request parks until one of its partitions moves, the time is up, or the node stops. Errors are
+//! answered at once. The first partition with records yields at least one batch, then the limits of
+//! request, partition and node bind. Records are not read here: file ranges are bound when sent.
+//! Deviation: fetches of replicas are refused until there is replication.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use thalweg_coordinator::metadata::image::{Image, Topic};
+use thalweg_storage::disk::Disk;
+use thalweg_storage::store::Isolation;
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::{Epoch, NodeId, Offset, PartitionId, PartitionIndex, ShardId};
+use thalweg_wire::messages::fetch_request::FetchRequestView;
+use thalweg_wire::messages::fetch_response::FetchResponse;
+
+use super::fetch_answer::{Found, respond};
+use crate::net::connection::Link;
+use crate::outgoing::Answer;
+use crate::request::{Refusal, Request};
+use crate::shard::core::ShardCore;
+use crate::shard::mailbox::{FetchJob, FetchPart, FetchedPart, Message, Reply};
+use crate::shard::parked::{ParkedSlot, WatchKey};
+use crate::shard::sessions::{Kind, PartitionKey, Session, Sessions, Told, TopicKey, Wanted};
+use crate::shard::wait::{Either, race};
+
+/// The first version that names topics by id.
+pub(super) const BY_ID: i16 = 13;
+/// Bytes of one partition in one answer: a file range is bound in one piece when it is sent, and
+/// this bounds the memory that a piece which must be read takes.
+const PARTITION_BYTES_MAX: usize = 2 << 20;
+
+/// What a request wants, in numbers.
+#[derive(Clone, Copy)]
+struct Terms {
+    bytes_min: usize,
+    bytes_max: usize,
+    isolation: Isolation,
+    /// On the host's clock.
+    deadline: u64,
+}
+
+/// Handles the request.
+pub async fn handle<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    link: &Link,
+) -> Result<Answer, Refusal> {
+    let asked: FetchRequestView<'_> = request.view()?;
+    let now = core.host.now();
+    let kind = core
+        .sessions
+        .borrow_mut()
+        .classify(asked.session_id, asked.session_epoch);
+    let by_id = request.version >= BY_ID;
+    let (mut session, id) = match kind {
+        Kind::Continue(id) => match take_session(core, &asked, by_id).await {
+            Ok(session) => (session, id),
+            Err(code) => return session_error(request, code),
+        },
+        Kind::Sessionless | Kind::Create => (Session::new(by_id, now.wall), 0),
+    };
+    let full = !matches!(kind, Kind::Continue(_));
+    update(&mut session, &asked, by_id);
+    let wanted = session.wanted();
+    let terms = terms(core, &asked, now.mono);
+    let mut found = if is_replica(&asked) {
+        refuse_all(wanted)
+    } else {
+        read(core, link, wanted, &terms).await
+    };
+    found.retain(|found| {
+        let told = Told {
+            high_watermark: found.part.high_watermark,
+            log_start: found.part.log_start,
+            bytes: found.part.bytes,
+            notable: found.is_notable(),
+        };
+        session.tell(&found.key, told, full)
+    });
+    let id = keep_session(core, kind, id, session);
+    respond(core, request, id, found).await
+}
+
+fn session_error(request: &Request, code: ErrorCode) -> Result<Answer, Refusal> {
+    request.respond(&FetchResponse {
+        error_code: code.code(),
+        ..FetchResponse::default()
+    })
+}
+
+/// Finds the session of a request, moving it here if its consumer came from another shard.
+async fn take_session<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    asked: &FetchRequestView<'_>,
+    by_id: bool,
+) -> Result<Session, ErrorCode> {
+    let (id, epoch) = (asked.session_id, asked.session_epoch);
+    let maker = Sessions::maker(id);
+    let elsewhere = maker != core.host.shard() && maker.0 < core.host.shards();
+    if elsewhere && !core.sessions.borrow().has(id) {
+        if let Ok(Reply::Session(Some(session))) = core.ask(maker, Message::TakeSession(id)).await {
+            core.sessions.borrow_mut().put(id, *session);
+        }
+    }
+    let now = core.host.now().wall;
+    core.sessions.borrow_mut().take(id, epoch, by_id, now)
+}
+
+fn keep_session<D: Disk>(core: &ShardCore<D>, kind: Kind, id: i32, session: Session) -> i32 {
+    let mut sessions = core.sessions.borrow_mut();
+    match kind {
+        Kind::Continue(_) => {
+            sessions.put(id, session);
+            id
+        }
+        Kind::Create if !session.is_empty() => sessions.create(session, core.host.now().wall),
+        Kind::Create | Kind::Sessionless => 0,
+    }
+}
+
+fn update(session: &mut Session, asked: &FetchRequestView<'_>, by_id: bool) {
+    let topic_key = |name: &str, id| {
+        if by_id {
+            TopicKey::Id(id)
+        } else {
+            TopicKey::Name(name.to_owned())
+        }
+    };
+    for topic in asked.forgotten_topics_data.iter() {
+        for index in topic.partitions.iter() {
+            let topic = topic_key(topic.topic, topic.topic_id);
+            session.forget(&PartitionKey { topic, index });
+        }
+    }
+    for topic in asked.topics.iter() {
+        let name = topic_key(topic.topic, topic.topic_id);
+        for part in topic.partitions.iter() {
+            let key = PartitionKey {
+                topic: name.clone(),
+                index: part.partition,
+            };
+            let wanted = Wanted {
+                current_leader_epoch: Epoch(part.current_leader_epoch),
+                offset: Offset(part.fetch_offset),
+                last_fetched_epoch: Epoch(part.last_fetched_epoch),
+                bytes_max: part.partition_max_bytes,
+            };
+            session.want(key, wanted);
+        }
+    }
+}
+
+fn terms<D: Disk>(core: &ShardCore<D>, asked: &FetchRequestView<'_>, now: u64) -> Terms {
+    let limit = core.node.settings.kafka.fetch_max_bytes;
+    let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
+    let bytes_max = bytes(asked.max_bytes.min(limit));
+    let wait = u64::try_from(asked.max_wait_ms).unwrap_or(0);
+    Terms {
+        bytes_min: bytes(asked.min_bytes).min(bytes_max),
+        bytes_max,
+        isolation: match asked.isolation_level {
+            1 => Isolation::LastStable,
+            _ => Isolation::HighWatermark,
+        },
+        deadline: now.saturating_add(wait * 1_000_000),
+    }
+}
+
+fn is_replica(asked: &FetchRequestView<'_>) -> bool {
+    asked.replica_id >= 0 || asked.replica_state.replica_id >= 0
+}
+
+fn refuse_all(wanted: Vec<(PartitionKey, Wanted)>) -> Vec<Found> {
+    let refused = |(key, _)| Found::failed(key, ErrorCode::NotLeaderOrFollower, None);
+    wanted.into_iter().map(refused).collect()
+}
+
+/// Reads until there is enough, or nothing is to be waited for any more.
+async fn read<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    link: &Link,
+    wanted: Vec<(PartitionKey, Wanted)>,
+    terms: &Terms,
+) -> Vec<Found> {
+    let mut slot: Option<ParkedSlot> = None;
+    loop {
+        let left = terms.deadline.saturating_sub(core.host.now().mono);
+        let waits = left > 0 && terms.bytes_min > 0;
+        if waits {
+            slot.get_or_insert_with(|| core.slots.enter()).reset();
+        }
+        let watch = slot.as_ref().filter(|_| waits).map(|slot| WatchKey {
+            shard: core.host.shard(),
+            slot: slot.number(),
+        });
+        let found = read_once(core, &wanted, terms, watch).await;
+        let bytes: usize = found.iter().map(|found| found.part.bytes).sum();
+        let enough = bytes >= terms.bytes_min || found.iter().any(Found::is_notable);
+        let Some(slot) = slot
+            .as_ref()
+            .filter(|_| waits && !enough && !link.is_hurried())
+        else {
+            return found;
+        };
+        drop(found);
+        let time = core.host.sleep(Duration::from_nanos(left));
+        let gone = race(slot.woken(), link.hurried());
+        if let Either::Left(Either::Right(())) = race(gone, time).await {
+            // Nobody reads the answer, or the node stops: what there is now is the answer.
+            return read_once(core, &wanted, terms, None).await;
+        }
+    }
+}
+
+/// Where a partition of the request is, or why it can't be read.
+type Located = Result<PartitionId, (ErrorCode, Option<(NodeId, Epoch)>)>;
+
+async fn read_once<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    wanted: &[(PartitionKey, Wanted)],
+    terms: &Terms,
+    watch: Option<WatchKey>,
+) -> Vec<Found> {
+    let image = core.image();
+    let mut found: Vec<Found> = Vec::with_capacity(wanted.len());
+    let mut jobs: BTreeMap<ShardId, (Vec<usize>, Vec<FetchPart>)> = BTreeMap::new();
+    for (at, (key, wanted)) in wanted.iter().enumerate() {
+        match locate(core, &image, key, wanted) {
+            Ok(partition) => {
+                let (places, parts) = jobs.entry(core.owner(partition)).or_default();
+                places.push(at);
+                parts.push(FetchPart {
+                    partition,
+                    offset: wanted.offset,
+                    bytes_max: usize::try_from(wanted.bytes_max)
+                        .unwrap_or(0)
+                        .min(PARTITION_BYTES_MAX),
+                    last_fetched_epoch: wanted.last_fetched_epoch,
+                });
+                found.push(Found::waiting(key.clone(), partition));
+            }
+            Err((code, leader)) => found.push(Found::failed(key.clone(), code, leader)),
+        }
+    }
+    // An error is answered at once: nobody will wait, so nobody needs to be woken.
+    let watch = watch.filter(|_| !found.iter().any(Found::is_notable));
+    let mut pending = Vec::new();
+    for (shard, (places, parts)) in jobs {
+        let job = FetchJob {
+            watch,
+            bytes_min: terms.bytes_min,
+            bytes_max: terms.bytes_max,
+            isolation: terms.isolation,
+            parts,
+        };
+        pending.push((places, core.begin_ask(shard, Message::Fetch(job)).await));
+    }
+    for (places, reply) in pending {
+        if let Ok(Reply::Fetched(parts)) = reply.await {
+            for (place, part) in places.into_iter().zip(parts) {
+                if let Some(slot) = found.get_mut(place) {
+                    slot.part = part;
+                }
+            }
+        }
+    }
+    trim(&mut found, terms.bytes_max);
+    found
+}
+
+fn locate<D: Disk>(
+    core: &ShardCore<D>,
+    image: &Image,
+    key: &PartitionKey,
+    wanted: &Wanted,
+) -> Located {
+    let topic: &Topic = match &key.topic {
+        TopicKey::Id(id) => image
+            .topics
+            .get(*id)
+            .ok_or((ErrorCode::UnknownTopicId, None))?,
+        TopicKey::Name(name) => {
+            let unknown = (ErrorCode::UnknownTopicOrPartition, None);
+            image.topics.named(name).ok_or(unknown)?
+        }
+    };
+    let index = PartitionIndex(key.index);
+    let unknown = (ErrorCode::UnknownTopicOrPartition, None);
+    let partition = topic.partition(index).ok_or(unknown)?;
+    let leader = Some((partition.leader, partition.leader_epoch));
+    if partition.leader != core.node.id {
+        return Err((ErrorCode::NotLeaderOrFollower, leader));
+    }
+    let believed = wanted.current_leader_epoch;
+    if believed != Epoch::UNKNOWN && believed < partition.leader_epoch {
+        return Err((ErrorCode::FencedLeaderEpoch, leader));
+    }
+    if believed > partition.leader_epoch {
+        return Err((ErrorCode::UnknownLeaderEpoch, None));
+    }
+    Ok(PartitionId {
+        topic: topic.id,
+        index,
+    })
+}
+
+/// Shards planned side by side, each for the whole limit: together they may have too much.
+fn trim(found: &mut [Found], bytes_max: usize) {
+    let mut bytes = 0;
+    for found in found {
+        if bytes > 0 && bytes + found.part.bytes > bytes_max {
+            found.part.drop_records();
+        }
+        bytes += found.part.bytes;
+    }
+}
+
+impl FetchedPart {
+    fn drop_records(&mut self) {
+        self.pieces.clear();
+        self.bytes = 0;
+        self.aborted.clear();
+    }
+}
+
+/// Brokers that an answer names as leaders.
+pub(super) fn leaders(found: &[Found]) -> BTreeSet<NodeId> {
+    found
+        .iter()
+        .filter_map(|found| found.leader)
+        .map(|(node, _)| node)
+        .collect()
+}
