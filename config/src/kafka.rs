@@ -149,6 +149,10 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
         Treatment::Instead("the metadata log lies in the data directory"),
     ),
     (
+        "metadata.log.max.",
+        Treatment::Instead("the metadata log is kept whole, there are no snapshots of it yet"),
+    ),
+    (
         "metadata.log.segment.ms",
         Treatment::Instead("the metadata log rolls by metadata.log.segment.bytes"),
     ),
@@ -158,7 +162,7 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
     ),
     (
         "metadata.max.retention.",
-        Treatment::Instead("the metadata log is cut behind its snapshots"),
+        Treatment::Instead("the metadata log is kept whole, there are no snapshots of it yet"),
     ),
     ("metric", Treatment::Instead(NO_METRICS)),
     ("num.io.threads", Treatment::Instead(NO_THREADS)),

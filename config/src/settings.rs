@@ -216,7 +216,7 @@ kafka_section!(
         min_insync_replicas: i32 = "min.insync.replicas",
         /// Milliseconds after which a silent producer's sequence state is dropped.
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
-        /// Milliseconds between two looks for producers to drop.
+        /// Milliseconds after which a silent transactional id is dropped.
         transactional_id_expiration_ms: i32 = "transactional.id.expiration.ms",
         /// Milliseconds a new group waits for more members.
         group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms",
@@ -244,10 +244,6 @@ kafka_section!(
         transaction_state_log_min_isr: i32 = "transaction.state.log.min.isr",
         /// Milliseconds of the longest transaction.
         transaction_max_timeout_ms: i32 = "transaction.max.timeout.ms",
-        /// Bytes of metadata log between two snapshots.
-        metadata_log_max_record_bytes_between_snapshots: i64 = "metadata.log.max.record.bytes.between.snapshots",
-        /// Milliseconds between two metadata snapshots.
-        metadata_log_max_snapshot_interval_ms: i64 = "metadata.log.max.snapshot.interval.ms",
         /// Bytes of a segment of the metadata log.
         metadata_log_segment_bytes: i32 = "metadata.log.segment.bytes",
     }

@@ -405,7 +405,13 @@ fn grown(count: i32, assignments: Option<Vec<Vec<i32>>>) -> (i16, String, usize)
         .as_deref()
         .unwrap_or("")
         .to_owned();
-    let have = cluster.image().topics.named("t").unwrap().partitions.len();
+    let have = cluster
+        .image()
+        .topics
+        .named("t")
+        .expect("it exists")
+        .partitions
+        .len();
     (answer.results[0].error_code, message, have)
 }
 
