@@ -410,7 +410,7 @@ impl<D: Disk> Loader<'_, D> {
         let mut header = [0; BATCH_HEADER_BYTES];
         if segment.memory_start() == 0 {
             return Ok(segment
-                .header(0, Window::default())
+                .header(0, Window::NONE)
                 .ok()
                 .flatten()
                 .map(|b| b.max_timestamp));
@@ -418,6 +418,7 @@ impl<D: Disk> Loader<'_, D> {
         let file = self.disk.open(&segment.path, OpenMode::Read).await?;
         let block = file.read_at(0, BLOCK_BYTES).await?;
         let window = Window {
+            segment: base,
             position: 0,
             bytes: &block,
         };

@@ -41,7 +41,7 @@ enum Stage {
     Record {
         at: Place,
         target: Target,
-        bytes: Vec<u8>,
+        gathered: Gathered,
     },
 }
 
@@ -50,6 +50,13 @@ struct Target {
     timestamp: TimestampMs,
     /// Records below are not looked at.
     from: Offset,
+}
+
+/// The front of a batch of `total` bytes.
+#[derive(Debug)]
+struct Gathered {
+    total: u64,
+    bytes: Vec<u8>,
 }
 
 enum Next {
@@ -77,7 +84,7 @@ impl Log {
                 ..of(upper)
             }))),
             TimestampQuery::Max | TimestampQuery::AtOrAfter(_) => {
-                self.search((query, upper), Stage::Segment, Window::default())
+                self.search((query, upper), Stage::Segment, Window::NONE)
             }
         }
     }
@@ -88,9 +95,10 @@ impl Log {
         search: TimestampSearch,
         fed: Fed<'_>,
     ) -> Result<Step<Option<FoundOffset>, TimestampSearch>, ReadError> {
-        let window = self.feed(&search.need, fed);
+        let mut window = self.feed(&search.need, fed);
         if let (Stage::Segment, Need::Bytes { segment, .. }) = (&search.stage, &search.need) {
-            self.feed_max(*segment, window);
+            // These were bytes of the time index, not of the log.
+            self.feed_max(*segment, std::mem::replace(&mut window, Window::NONE));
         }
         self.search((search.query, search.upper), search.stage, window)
     }
@@ -105,9 +113,11 @@ impl Log {
             let next = match stage {
                 Stage::Segment => self.find_segment(query),
                 Stage::Batch { at, target } => self.find_batch(at, target, window)?,
-                Stage::Record { at, target, bytes } => {
-                    self.find_record(at, target, (bytes, window))?
-                }
+                Stage::Record {
+                    at,
+                    target,
+                    gathered,
+                } => self.find_record(at, target, (gathered, window))?,
             };
             match next {
                 Next::Stage(next) => stage = next,
@@ -183,7 +193,10 @@ impl Log {
                 return Ok(Next::Stage(Stage::Record {
                     at: place,
                     target,
-                    bytes: Vec::new(),
+                    gathered: Gathered {
+                        total: batch.bytes,
+                        bytes: Vec::new(),
+                    },
                 }));
             }
             position += batch.bytes;
@@ -205,38 +218,29 @@ impl Log {
         &self,
         at: Place,
         target: Target,
-        (mut bytes, window): (Vec<u8>, Window<'_>),
+        (gathered, window): (Gathered, Window<'_>),
     ) -> Result<Next, ReadError> {
         let Some(segment) = self.segments.get(at.segment) else {
             return Ok(Next::Stage(Stage::Segment));
         };
-        let again = |bytes, missing| {
-            let need = need_more(segment, missing, window)?;
-            Ok(Next::Need(need, Stage::Record { at, target, bytes }))
-        };
-        let total = match bytes.len() {
-            0 => match segment.header(at.position, window) {
-                Ok(Some(batch)) => batch.bytes,
-                Ok(None) => return Err(ReadError::Corrupt(at)),
-                Err(missing) => return again(bytes, missing),
-            },
-            _ => crate::segment::segment::facts(&bytes).map_or(0, |batch| batch.bytes),
-        };
+        let Gathered { total, mut bytes } = gathered;
         while (bytes.len() as u64) < total {
-            let position = at.position + bytes.len() as u64;
-            let rest = total - bytes.len() as u64;
-            let take = segment.run(position, window).min(rest);
-            if take == 0 {
-                return again(bytes, position);
-            }
             let from = bytes.len();
-            bytes.resize(
-                from + usize::try_from(take).expect("a batch fits memory"),
-                0,
-            );
-            if let Err(missing) = segment.peek(position, window, &mut bytes[from..]) {
+            let position = at.position + from as u64;
+            let take = segment.run(position, window).min(total - from as u64);
+            let take = usize::try_from(take).expect("a batch fits memory");
+            bytes.resize(from + take, 0);
+            let peeked = segment.peek(position, window, &mut bytes[from..]);
+            if take == 0 || peeked.is_err() {
                 bytes.truncate(from);
-                return again(bytes, missing);
+                let need = need_more(segment, position, window)?;
+                let gathered = Gathered { total, bytes };
+                let stage = Stage::Record {
+                    at,
+                    target,
+                    gathered,
+                };
+                return Ok(Next::Need(need, stage));
             }
         }
         let batch = BatchRef::first(&bytes).or(Err(ReadError::Corrupt(at)))?;
@@ -285,10 +289,12 @@ pub(super) fn need_max(segment: &Segment) -> Need {
 fn need_more(segment: &Segment, missing: u64, window: Window<'_>) -> Result<Need, ReadError> {
     let need = need_bytes(segment, missing, SCAN_BYTES.min(IO_BYTES_MAX));
     match &need {
-        Need::Bytes { position, .. } if window.holds(*position) => Err(ReadError::Corrupt(Place {
-            segment: segment.base,
-            position: missing,
-        })),
+        Need::Bytes { position, .. } if window.holds(segment.base, *position) => {
+            Err(ReadError::Corrupt(Place {
+                segment: segment.base,
+                position: missing,
+            }))
+        }
         _ => Ok(need),
     }
 }

@@ -91,7 +91,7 @@ enum Next {
 impl Log {
     /// Plans a read.
     pub fn read(&mut self, spec: ReadSpec) -> Result<Step<ReadPlan, ReadQuery>, ReadError> {
-        self.plan(&spec, Stage::Find, Window::default())
+        self.plan(&spec, Stage::Find, Window::NONE)
     }
 
     /// Goes on with a read that needed bytes.
@@ -107,7 +107,13 @@ impl Log {
     /// Takes what was read: indexes stay, bytes are for this step.
     pub(crate) fn feed<'a>(&mut self, need: &Need, fed: Fed<'a>) -> Window<'a> {
         match (need, fed) {
-            (Need::Bytes { position, .. }, Fed::Bytes(bytes)) => Window {
+            (
+                Need::Bytes {
+                    segment, position, ..
+                },
+                Fed::Bytes(bytes),
+            ) => Window {
+                segment: *segment,
                 position: *position,
                 bytes,
             },
@@ -118,11 +124,11 @@ impl Log {
                     segment.indexes = Indexes::Held(index, time_index);
                     self.hold_indexes(*base);
                 }
-                Window::default()
+                Window::NONE
             }
             _ => {
                 debug_assert!(false, "an answer to another need");
-                Window::default()
+                Window::NONE
             }
         }
     }
@@ -389,7 +395,7 @@ fn pieces(segment: &Segment, from: u64, end: u64) -> ReadPlan {
 fn need_header(segment: &Segment, position: u64, window: Window<'_>) -> Result<Need, ReadError> {
     let need = need_bytes(segment, position, WALK_BYTES);
     match &need {
-        Need::Bytes { position: from, .. } if window.holds(*from) => {
+        Need::Bytes { position: from, .. } if window.holds(segment.base, *from) => {
             Err(ReadError::Corrupt(Place {
                 segment: segment.base,
                 position,

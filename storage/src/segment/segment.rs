@@ -215,6 +215,9 @@ impl Segment {
         let from_file = usize::try_from(memory - at).unwrap_or(usize::MAX);
         let (front, back) = out.split_at_mut(from_file);
         if !front.is_empty() {
+            if window.segment != self.base {
+                return Err(at);
+            }
             window.copy(at, front)?;
         }
         if !back.is_empty() {
@@ -230,7 +233,7 @@ impl Segment {
             return self.bytes - at;
         }
         let end = window.position + window.bytes.len() as u64;
-        if at < window.position || at >= end {
+        if window.segment != self.base || at < window.position || at >= end {
             return 0;
         }
         end.min(self.memory_start()) - at
@@ -261,17 +264,26 @@ impl Segment {
     }
 }
 
-/// Bytes of a file that were read, at their position.
-#[derive(Clone, Copy, Debug, Default)]
+/// Bytes of a segment's file that were read, at their position.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Window<'a> {
+    /// Of which segment: a walk goes on to the next one with the same window.
+    pub(crate) segment: Offset,
     pub(crate) position: u64,
     pub(crate) bytes: &'a [u8],
 }
 
 impl Window<'_> {
-    /// True if this is what was read from `position` on.
-    pub(crate) fn holds(&self, position: u64) -> bool {
-        self.position == position && !self.bytes.is_empty()
+    /// Nothing was read.
+    pub(crate) const NONE: Self = Window {
+        segment: Offset::NONE,
+        position: 0,
+        bytes: &[],
+    };
+
+    /// True if this is what was read of a segment from `position` on.
+    pub(crate) fn holds(&self, segment: Offset, position: u64) -> bool {
+        self.segment == segment && self.position == position
     }
 
     fn copy(&self, at: u64, out: &mut [u8]) -> Result<(), u64> {
