@@ -84,6 +84,20 @@ impl Loaded {
 pub fn load(sources: &Sources<'_>) -> Result<Loaded, Report> {
     let mut report = Report::default();
     let mut values = Values::default();
+    for text in [sources.file, sources.properties].into_iter().flatten() {
+        if text.text.len() as u64 > limits::CONFIG_BYTES_MAX {
+            let origin = Origin::File {
+                path: text.path.to_owned(),
+                line: 1,
+            };
+            let message = format!(
+                "{} bytes are more than a configuration has",
+                text.text.len()
+            );
+            report.error(&origin, "", message, "give the right file".to_owned());
+            return Err(report);
+        }
+    }
     for entry in entries(sources, &mut report) {
         values.put(entry, &mut report);
     }

@@ -1,7 +1,7 @@
 //! All problems at once, each with place and fix; and what a server.properties becomes.
 
 use thalweg_config::units::{Auto, Listen};
-use thalweg_config::{Loaded, Origin, Report, Sources, Text, load};
+use thalweg_config::{Loaded, Origin, Report, Sources, Text, limits, load};
 
 fn toml(text: &str) -> Result<Loaded, Report> {
     load(&Sources {
@@ -89,6 +89,13 @@ fn limits_are_reached_and_refused() {
         "[cluster]\nvoters = \"1@a:1,2@b:1\"\n",
         &["cluster.voters: 2 voters"],
     );
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_not_read() {
+    let most = usize::try_from(limits::CONFIG_BYTES_MAX).unwrap();
+    assert!(toml(&"#".repeat(most)).is_ok());
+    check_error(&"#".repeat(most + 1), &["more than a configuration has"]);
 }
 
 #[test]

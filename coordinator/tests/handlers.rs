@@ -296,6 +296,19 @@ fn defaults_come_from_the_broker() {
 }
 
 #[test]
+fn configs_from_the_file_hold_where_the_request_is_silent() {
+    let mut cluster = Cluster::new();
+    let configs = [("retention.ms", "5"), ("segment.bytes", "2097152")];
+    let configs = configs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    cluster.broker.new_topics.insert("t".to_owned(), configs);
+    cluster.create(vec![with_config("retention.ms", Some("9"))]);
+    let config = cluster.broker.topic_config(&cluster.image(), "t");
+    assert_eq!((config.retention_ms, config.segment_bytes), (9, 2_097_152));
+}
+
+#[test]
 fn first_use_makes_internal_topics_as_kafka_does() {
     let mut cluster = Cluster::new();
     cluster.set("offsets.topic.num.partitions", "5");

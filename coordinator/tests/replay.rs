@@ -4,10 +4,10 @@ mod cluster;
 
 use cluster::{Cluster, topic};
 use thalweg_coordinator::metadata::image::Image;
-use thalweg_coordinator::metadata::log::{LogError, LogReader};
-use thalweg_coordinator::metadata::record::Proposed;
+use thalweg_coordinator::metadata::log::{LogError, LogReader, TRANSACTION_RECORDS_MAX};
+use thalweg_coordinator::metadata::record::{Place, Proposed, encode_batch};
 use thalweg_coordinator::metadata::replay::ReplayError;
-use thalweg_wire::ids::{PartitionId, PartitionIndex, Uuid};
+use thalweg_wire::ids::{PartitionId, PartitionIndex, TimestampMs, Uuid};
 use thalweg_wire::messages::abort_transaction_record::AbortTransactionRecord;
 use thalweg_wire::messages::begin_transaction_record::BeginTransactionRecord;
 use thalweg_wire::messages::create_partitions_request::{
@@ -173,12 +173,12 @@ fn idle_records_only_move_the_offset() {
 
 fn check_refused(records: &[Proposed], refused: impl Fn(&LogError) -> bool) {
     let mut cluster = Cluster::new();
-    let place = thalweg_coordinator::metadata::record::Place {
+    let place = Place {
         base_offset: cluster.reader.next_offset(),
         epoch: cluster.reader.quorum().epoch,
-        timestamp: thalweg_wire::ids::TimestampMs(0),
+        timestamp: TimestampMs(0),
     };
-    let batch = thalweg_coordinator::metadata::record::encode_batch(records, place);
+    let batch = encode_batch(records, place);
     let error = cluster
         .reader
         .apply(&batch.expect("encodes"))
@@ -234,6 +234,24 @@ fn what_does_not_fit_is_an_error() {
         &[named("a", 3), Proposed::new(change, 0)],
         |e| matches!(e, LogError::Replay(_, ReplayError::UnknownPartition(found)) if *found == id),
     );
+}
+
+#[test]
+fn a_transaction_has_a_bound() {
+    let check = |records: usize, fits: bool| {
+        let mut cluster = Cluster::new();
+        let mut all = vec![begin()];
+        all.extend((0..records).map(|_| Proposed::new(NoOpRecord {}, 0)));
+        let place = Place {
+            base_offset: cluster.reader.next_offset(),
+            epoch: cluster.reader.quorum().epoch,
+            timestamp: TimestampMs(0),
+        };
+        let applied = cluster.reader.apply(&encode_batch(&all, place).unwrap());
+        assert_eq!(applied.is_ok(), fits, "{applied:?}");
+    };
+    check(TRANSACTION_RECORDS_MAX, true);
+    check(TRANSACTION_RECORDS_MAX + 1, false);
 }
 
 #[test]

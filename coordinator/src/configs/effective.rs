@@ -43,6 +43,8 @@ pub struct BrokerConfigs {
     pub node: NodeId,
     /// By Kafka's name.
     pub values: BTreeMap<String, BrokerValue>,
+    /// Configs that a topic of that name gets when it is created, if the request does not set them.
+    pub new_topics: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// One link of the chain that a value comes from.

@@ -1,7 +1,7 @@
 //! The 33 topic keys of Kafka 4.3: type, default, bounds and the broker keys their default comes from.
 //!
-//! The facts are Kafka's; `config/facts/kafka-4.3.0.tsv` holds what its jars say, and a test of the node
-//! compares. Deliberately absent: keys marked internal by Kafka.
+//! The facts are Kafka's: a test compares them with what its jars say, in `config/facts/kafka-4.3.0.tsv`.
+//! Deliberately absent: keys marked internal by Kafka.
 
 /// A config's type; the numbers are those of DescribeConfigs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

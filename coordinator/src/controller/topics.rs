@@ -202,7 +202,15 @@ impl Work<'_, '_> {
     ) -> Result<CreatableTopicResult<'static>, Refusal> {
         let name = topic.name.as_ref();
         self.check_new(name)?;
-        let configs = configs(&topic.configs)?;
+        let mut all = self
+            .context
+            .broker
+            .new_topics
+            .get(name)
+            .cloned()
+            .unwrap_or_default();
+        all.extend(configs(&topic.configs)?);
+        let configs = all;
         check_topic(&configs)?;
         let id = (self.context.new_id)();
         let placed = self.place(topic, id)?;

@@ -17,8 +17,8 @@ use thalweg_wire::messages::voters_record::VotersRecordView;
 use super::image::{Endpoint, Image};
 use super::replay::{ReplayError, replay};
 
-/// Records that a transaction may hold back. Kafka's own transactions hold a few thousand.
-pub const TRANSACTION_RECORDS_MAX: usize = 1_000_000;
+/// Records that a transaction may hold back: ten of the largest user operations.
+pub const TRANSACTION_RECORDS_MAX: usize = 100_000;
 
 /// What control records say about the quorum.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
