@@ -111,10 +111,16 @@ pub async fn coordinated<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) ->
 }
 
 async fn handle_at_coordinator<D: Disk>(
-    _core: &Rc<ShardCore<D>>,
+    core: &Rc<ShardCore<D>>,
     request: &Request,
 ) -> Result<Answer, Refusal> {
-    Err(unsupported(request))
+    match request.api {
+        ApiKey::CreateTopics => handlers::k19_create_topics::handle(core, request).await,
+        ApiKey::DeleteTopics => handlers::k20_delete_topics::handle(core, request).await,
+        ApiKey::InitProducerId => handlers::k22_init_producer_id::handle(core, request).await,
+        ApiKey::CreatePartitions => handlers::k37_create_partitions::handle(core, request).await,
+        _ => Err(unsupported(request)),
+    }
 }
 
 async fn handle<D: Disk>(
@@ -124,7 +130,20 @@ async fn handle<D: Disk>(
 ) -> Result<Answer, Refusal> {
     match request.api {
         ApiKey::Fetch => handlers::k01_fetch::handle(core, request, link).await,
+        ApiKey::ListOffsets => handlers::k02_list_offsets::handle(core, request).await,
+        ApiKey::Metadata => handlers::k03_metadata::handle(core, request),
+        ApiKey::FindCoordinator => handlers::k10_find_coordinator::handle(request),
         ApiKey::ApiVersions => handlers::k18_api_versions::handle(core, request),
+        ApiKey::DeleteRecords => handlers::k21_delete_records::handle(core, request).await,
+        ApiKey::OffsetForLeaderEpoch => {
+            handlers::k23_offset_for_leader_epoch::handle(core, request).await
+        }
+        ApiKey::DescribeConfigs => handlers::k32_describe_configs::handle(core, request),
+        ApiKey::DescribeLogDirs => handlers::k35_describe_log_dirs::handle(core, request).await,
+        ApiKey::DescribeCluster => handlers::k60_describe_cluster::handle(core, request),
+        ApiKey::DescribeTopicPartitions => {
+            handlers::k75_describe_topic_partitions::handle(core, request)
+        }
         _ => Err(unsupported(request)),
     }
 }

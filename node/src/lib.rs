@@ -8,6 +8,8 @@
 pub mod net;
 pub mod request;
 pub mod outgoing;
+pub mod led;
+pub mod viewpoint;
 pub mod dispatch;
 pub mod handlers;
 pub mod shard;

@@ -1,12 +1,14 @@
 //! What all shards know about this node and never changes while it runs.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use thalweg_config::Settings;
 use thalweg_coordinator::configs::effective::BrokerConfigs;
 use thalweg_coordinator::metadata::image::Endpoint;
 use thalweg_wire::ids::{NodeId, Uuid};
 
+use crate::runtime::start::LOG_DIR;
 use crate::topics::CheckRules;
 
 /// This node.
@@ -32,4 +34,20 @@ pub struct NodeFacts {
     pub broker_configs: BrokerConfigs,
     /// How batches are checked.
     pub rules: CheckRules,
+}
+
+impl NodeFacts {
+    /// The log directory as operators and tools name it: absolute.
+    #[must_use]
+    pub fn log_dir(&self) -> PathBuf {
+        let data = self
+            .settings
+            .node
+            .data
+            .0
+            .first()
+            .map_or(".", String::as_str);
+        let dir = Path::new(data).join(LOG_DIR);
+        std::path::absolute(&dir).unwrap_or(dir)
+    }
 }

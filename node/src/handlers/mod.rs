@@ -4,7 +4,40 @@
 //! for its view and answers with `request.respond(..)`. Errors that Kafka has a code for are part
 //! of the answer; a [`Refusal`](crate::request::Refusal) closes the connection.
 
+use std::rc::Rc;
+
+use thalweg_coordinator::controller::Context;
+use thalweg_storage::disk::Disk;
+
+use crate::runtime::start::new_id;
+use crate::shard::core::ShardCore;
+
 pub mod k00_produce;
 pub mod k01_fetch;
 mod fetch_answer;
+pub mod k02_list_offsets;
+pub mod k03_metadata;
+pub mod k10_find_coordinator;
 pub mod k18_api_versions;
+pub mod k19_create_topics;
+pub mod k20_delete_topics;
+pub mod k21_delete_records;
+pub mod k22_init_producer_id;
+pub mod k23_offset_for_leader_epoch;
+pub mod k32_describe_configs;
+pub mod k35_describe_log_dirs;
+pub mod k37_create_partitions;
+pub mod k60_describe_cluster;
+pub mod k75_describe_topic_partitions;
+
+/// Runs a proposal's computation with what it needs of this node.
+fn with_context<D: Disk, R>(
+    core: &Rc<ShardCore<D>>,
+    compute: impl FnOnce(&mut Context<'_>) -> R,
+) -> R {
+    let mut new_id = || new_id(&mut |bytes| core.host.random(bytes));
+    compute(&mut Context {
+        broker: &core.node.broker_configs,
+        new_id: &mut new_id,
+    })
+}

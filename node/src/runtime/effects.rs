@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use thalweg_coordinator::controller::producer_ids::Block;
 use thalweg_coordinator::metadata::image::{Image, Topic};
 use thalweg_coordinator::metadata::log::{LogReader, Quorum};
 use thalweg_coordinator::metadata::placement::shard_of;
@@ -21,7 +22,7 @@ use thalweg_storage::log::{AppendContext, LogConfig, Origin};
 use thalweg_storage::store::NewPartition;
 use thalweg_wire::batch::{BatchSummary, CheckLimits, CompressedCheck, Scratch, check_produce};
 use thalweg_wire::error_code::ErrorCode;
-use thalweg_wire::ids::{Epoch, NodeId, PartitionId, PartitionIndex, ShardId, Uuid};
+use thalweg_wire::ids::{Epoch, NodeId, PartitionId, PartitionIndex, ProducerId, ShardId, Uuid};
 
 use super::start::LOG_DIR;
 use crate::node::NodeFacts;
@@ -51,6 +52,7 @@ pub struct Coordinator {
     reader: RefCell<LogReader>,
     epoch: Epoch,
     order: Budget,
+    producer_ids: RefCell<Block>,
 }
 
 impl Coordinator {
@@ -61,6 +63,7 @@ impl Coordinator {
             reader: RefCell::new(reader),
             epoch,
             order: Budget::new(1),
+            producer_ids: RefCell::default(),
         }
     }
 
@@ -72,6 +75,16 @@ impl Coordinator {
             image: reader.image(),
             quorum: reader.quorum().clone(),
         })
+    }
+
+    /// A producer id of the block in hand; none when it is used up.
+    pub fn take_producer_id(&self) -> Option<ProducerId> {
+        self.producer_ids.borrow_mut().take()
+    }
+
+    /// A new block, whose record is durable.
+    pub fn refill_producer_ids(&self, block: Block) {
+        *self.producer_ids.borrow_mut() = block;
     }
 
     /// The epoch this node leads the metadata log in.

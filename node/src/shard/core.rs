@@ -25,6 +25,7 @@ use super::parked::{Slots, Wakes, WatchKey, Watches};
 use super::sessions::Sessions;
 use super::wait::{Budget, LocalFuture, Permit, Turnstile};
 use crate::dispatch;
+use crate::handlers;
 use crate::metrics::{Metrics, Snapshot};
 use crate::node::NodeFacts;
 use crate::outgoing::{Binder, LateRange};
@@ -207,7 +208,8 @@ impl<D: Disk> ShardCore<D> {
             }
             Message::Query(questions) => Reply::Queried(self.query_here(questions).await),
             Message::Coordinate(request) => {
-                Reply::Answered(dispatch::coordinated(&self, &request).await)
+                // Boxed: what the coordinator runs may ask shards, this one included.
+                Reply::Answered(Box::pin(dispatch::coordinated(&self, &request)).await)
             }
             Message::TakeSession(id) => {
                 Reply::Session(self.sessions.borrow_mut().give(id).map(Box::new))
@@ -228,6 +230,10 @@ impl<D: Disk> ShardCore<D> {
                     settings: HashMap::new(),
                 };
                 Reply::Changed(Ok(()))
+            }
+            Message::AutoCreate(names) => {
+                Box::pin(handlers::k03_metadata::create(&self, names)).await;
+                Reply::Done
             }
             Message::Scrape => Reply::Metrics(Box::new(self.snapshot())),
         }

@@ -5,6 +5,7 @@
 //! written against this trait and the storage engine's `Disk`, and names no runtime.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use thalweg_wire::ids::{ShardId, TimestampMs};
@@ -58,6 +59,10 @@ pub trait Host: 'static {
     /// credit, in the order of first polls), to a future of the reply.
     /// Messages between two shards arrive in the order in which these futures resolve.
     fn send(&self, to: ShardId, message: Message) -> LocalFuture<Result<PendingReply, Gone>>;
+    /// Fills `bytes` from a source that cannot be guessed.
+    fn random(&self, bytes: &mut [u8; 16]);
+    /// Bytes of the file system that holds `path`: all, and those still to be had.
+    fn disk_space(&self, path: &Path) -> Option<(u64, u64)>;
     /// Takes over an accepted socket.
     fn adopt(&self, socket: OwnedFd, listener: Listener);
 }

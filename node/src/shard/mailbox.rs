@@ -58,6 +58,8 @@ pub enum Message {
     Forget(Vec<PathBuf>),
     /// Give me this fetch session: its consumer has come to me. Answered with `Session`.
     TakeSession(i32),
+    /// Make these topics if they are still missing. Answered with `Done`.
+    AutoCreate(Vec<String>),
     /// Show your counters. Answered with `Metrics`.
     Scrape,
 }

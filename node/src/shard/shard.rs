@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -84,6 +85,17 @@ impl Host for GlommioHost {
             Some(router) => router.send(to, message),
             None => Box::pin(std::future::ready(Err(Gone))),
         }
+    }
+
+    fn random(&self, bytes: &mut [u8; 16]) {
+        // The kernel's source is there from boot on; an id that is not random would be a defect.
+        getrandom::fill(bytes).unwrap_or_else(|error| panic!("no random bytes: {error}"));
+    }
+
+    fn disk_space(&self, path: &Path) -> Option<(u64, u64)> {
+        let space = rustix::fs::statvfs(path).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
+        Some((bytes(space.f_blocks), bytes(space.f_bavail)))
     }
 
     fn adopt(&self, socket: OwnedFd, listener: Listener) {

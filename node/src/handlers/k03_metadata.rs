@@ -1,0 +1,78 @@
+//! Metadata: brokers and topics, and creation of topics on first use.
+//!
+//! A missing topic is answered UNKNOWN_TOPIC_OR_PARTITION even if it is about to be made: creation
+//! goes on behind the answer, once per name at a time, and the client asks again (kafka-notes
+//! D 13). With `auto.create.topics.enable=false`, or if the client says so, nothing is made.
+
+use std::rc::Rc;
+
+use thalweg_coordinator::answer::metadata::{Answer as Found, metadata};
+use thalweg_coordinator::controller::topics::create_missing;
+use thalweg_storage::disk::Disk;
+use thalweg_wire::messages::metadata_request::MetadataRequestView;
+
+use super::with_context;
+use crate::dispatch::COORDINATOR;
+use crate::outgoing::Answer;
+use crate::request::{Refusal, Request};
+use crate::shard::core::ShardCore;
+use crate::shard::host::Queue;
+use crate::shard::mailbox::Message;
+use crate::viewpoint::Seat;
+
+/// Names that one request may have created; the client asks again for the rest.
+pub const CREATED_NAMES_MAX: usize = 1_000;
+
+/// Answers the request.
+pub fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Answer, Refusal> {
+    let asked: MetadataRequestView<'_> = request.view()?;
+    let image = core.image();
+    let seat = Seat::of(&core.node, &request.origin);
+    let Found {
+        response,
+        mut missing,
+    } = metadata(&image, &seat.viewpoint(), &asked, request.version);
+    if core.node.settings.kafka.auto_create_topics_enable {
+        missing.truncate(CREATED_NAMES_MAX);
+        create_behind(core, missing);
+    }
+    request.respond(&response)
+}
+
+/// Has the coordinator make topics while the client already has its answer.
+fn create_behind<D: Disk>(core: &Rc<ShardCore<D>>, names: Vec<String>) {
+    if names.is_empty() {
+        return;
+    }
+    let asker = Rc::clone(core);
+    let task = async move {
+        // A node that stops makes no topics; the client asks whoever comes next.
+        let _gone = asker.ask(COORDINATOR, Message::AutoCreate(names)).await;
+    };
+    core.host.spawn(Queue::Network, Box::pin(task));
+}
+
+/// Makes the topics that are still missing. Only on the coordinator's shard.
+pub async fn create<D: Disk>(core: &Rc<ShardCore<D>>, names: Vec<String>) {
+    let proposed = core.propose(|image, _| {
+        let missing: Vec<String> = names
+            .into_iter()
+            .filter(|name| image.topics.named(name).is_none())
+            .collect();
+        let outcome = with_context(core, |context| create_missing(image, &missing, context));
+        (outcome.response, outcome.records)
+    });
+    match proposed.await {
+        Err(fault) => tracing::warn!("topics were not created on first use: {fault}"),
+        Ok(response) => {
+            for topic in response.topics.iter().filter(|topic| topic.error_code != 0) {
+                let words = topic.error_message.as_deref().unwrap_or("");
+                tracing::warn!(
+                    topic = %topic.name.escape_debug(),
+                    code = topic.error_code,
+                    "a topic was not created on first use: {words}"
+                );
+            }
+        }
+    }
+}
