@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+pub mod bench;
 pub mod check;
 pub mod failure;
 pub mod interop;
@@ -36,6 +37,7 @@ const HELP: &str = "cargo x COMMAND
             --dev    against the node's development build
   kill9   kill -9 while four producers write, then audit every acknowledgement
             --rounds N, --seed N, --kafka, --dev
+  bench   a short slice of each load, every record verified; --kafka, --dev
   versus  --quick: Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results
 ";
 
@@ -51,6 +53,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "interop" => interop::interop(&rest),
         "kill9" => kill9::kill9(&rest),
         "versus" => versus::versus(&rest),
+        "bench" => bench::bench(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),
     };
