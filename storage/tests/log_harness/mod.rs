@@ -1,6 +1,8 @@
 //! One log on a seeded disk, with the store's part played in the simplest way: a list of journal
 //! entries, moves on demand, clean and unclean restarts.
 
+#![allow(dead_code, reason = "each test uses its own part of it")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
