@@ -1,7 +1,7 @@
 //! Every fault of the seeded disk, shown once.
 
 use super::*;
-use crate::disk::BLOCK_BYTES;
+use crate::disk::{BLOCK_BYTES, Slice};
 use crate::testing::Executor;
 use crate::testing::executor::block_on;
 
