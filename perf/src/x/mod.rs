@@ -9,6 +9,7 @@ use std::process::ExitCode;
 pub mod bench;
 pub mod check;
 pub mod failure;
+pub mod footprint;
 pub mod interop;
 pub mod kill9;
 pub mod metrics;
@@ -38,6 +39,7 @@ const HELP: &str = "cargo x COMMAND
   kill9   kill -9 while four producers write, then audit every acknowledgement
             --rounds N, --seed N, --kafka, --dev
   bench   a short slice of each load, every record verified; --kafka, --dev
+  footprint  memory and CPU at rest, start times, sendfile's share, direct writers; for a quiet machine
   versus  --quick: Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results
 ";
 
@@ -54,6 +56,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "kill9" => kill9::kill9(&rest),
         "versus" => versus::versus(&rest),
         "bench" => bench::bench(&rest),
+        "footprint" => footprint::footprint(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),
     };
