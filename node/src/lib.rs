@@ -18,3 +18,5 @@ pub mod topics;
 pub mod node;
 pub mod runtime;
 pub mod metrics;
+pub mod admin;
+pub mod cli;

@@ -3,9 +3,12 @@
 //! Each shard counts in plain cells; a scrape asks every shard for a [`Snapshot`] and adds them.
 //! Deliberately absent: atomics, a registry, histograms of other processes' names.
 
+pub mod text;
+
 use std::cell::Cell;
 
 use thalweg_storage::counters::Counters;
+use thalweg_storage::read::ReadCounters;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -24,11 +27,30 @@ impl Counter {
     }
 }
 
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(Cell<u64>);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: usize) {
+        self.0.set(u64::try_from(value).unwrap_or(u64::MAX));
+    }
+
+    /// Its value now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
 /// One shard's counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Requests whose head was sound.
     pub requests: Counter,
+    /// Open connections.
+    pub connections: Gauge,
     /// Connections closed for what they sent.
     pub connections_refused: Counter,
     /// Bytes received from clients.
@@ -64,8 +86,18 @@ pub struct Snapshot {
     pub duplicates: u64,
     /// Bytes of batches appended.
     pub batch_bytes: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Memory that answers hold.
+    pub held_bytes: u64,
+    /// Fetches that wait.
+    pub parked: u64,
+    /// Fetch sessions.
+    pub sessions: u64,
     /// The storage engine's.
     pub storage: Counters,
+    /// The segment reader's.
+    pub reads: ReadCounters,
 }
 
 impl Metrics {
@@ -85,9 +117,9 @@ impl Metrics {
         }
     }
 
-    /// The numbers now, with the storage engine's.
+    /// The numbers of the node's own path; the rest is the caller's.
     #[must_use]
-    pub fn snapshot(&self, storage: Counters) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             requests: self.requests.get(),
             connections_refused: self.connections_refused.get(),
@@ -97,7 +129,7 @@ impl Metrics {
             batches: self.batches.get(),
             duplicates: self.duplicates.get(),
             batch_bytes: self.batch_bytes.get(),
-            storage,
+            ..Snapshot::default()
         }
     }
 }

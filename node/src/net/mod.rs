@@ -1,5 +1,6 @@
 //! Sockets: listening, frames, connections, sending.
 
+pub mod admin;
 pub mod connection;
 pub mod frames;
 pub mod listener;

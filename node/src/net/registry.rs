@@ -71,6 +71,7 @@ impl Registry {
             let ending =
                 connection::serve(Rc::clone(&registry.net), socket, Rc::clone(&link)).await;
             registry.open.borrow_mut().remove(&number);
+            registry.net.metrics.connections.set(registry.len());
             registry.loads.release(registry.shard().0);
             registry.tell(&link.origin, &ending);
             registry.ended.notify();
@@ -86,6 +87,7 @@ impl Registry {
         if self.stopping.get() {
             return Err(std::io::ErrorKind::ConnectionAborted.into());
         }
+        self.net.metrics.connections.set(self.len() + 1);
         let raw = socket2::SockRef::from(&socket);
         // Answers are whole when they are sent: waiting for more to send only delays them.
         raw.set_tcp_nodelay(true)?;

@@ -1,7 +1,12 @@
 //! Start, stop, clocks, cores: what is around the shards.
 
+pub mod boot;
 pub mod clock;
 pub mod effects;
 pub mod logs;
 pub mod start;
+pub mod facts;
 pub mod place;
+pub mod seat;
+pub mod signals;
+pub mod watchdog;

@@ -20,7 +20,7 @@ use thalweg_wire::batch::Scratch;
 use thalweg_wire::ids::{Epoch, NodeId, PartitionId, ShardId, Uuid};
 
 use super::host::{Gone, Host, PendingReply, Queue};
-use super::mailbox::{Fault, Message, Query, QueryAnswer, Reply};
+use super::mailbox::{Fault, Message, Query, QueryAnswer, Reply, Scrape};
 use super::parked::{Slots, Wakes, WatchKey, Watches};
 use super::sessions::Sessions;
 use super::wait::{Budget, LocalFuture, Permit, Turnstile};
@@ -235,7 +235,12 @@ impl<D: Disk> ShardCore<D> {
                 Box::pin(handlers::k03_metadata::create(&self, names)).await;
                 Reply::Done
             }
-            Message::Scrape => Reply::Metrics(Box::new(self.snapshot())),
+            // What opens and ends a shard is for whoever holds this core.
+            Message::Open(_) | Message::Quiet | Message::Halt => Reply::Done,
+            Message::Scrape => Reply::Metrics(Box::new(Scrape {
+                snapshot: self.snapshot(),
+                health: self.store.health(),
+            })),
         }
     }
 
@@ -392,7 +397,16 @@ impl<D: Disk> ShardCore<D> {
     /// This shard's numbers.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.metrics.snapshot(self.store.counters())
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Snapshot {
+            held_bytes: count(self.held.used()),
+            parked: count(self.slots.used()),
+            sessions: count(self.sessions.borrow().len()),
+            connections: self.metrics.connections.get(),
+            storage: self.store.counters(),
+            reads: self.reader.counters(),
+            ..self.metrics.snapshot()
+        }
     }
 }
 

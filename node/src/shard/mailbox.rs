@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use thalweg_storage::log::TimestampQuery;
 use thalweg_storage::log::{AbortedSpan, EpochEnd, FoundOffset, LogConfig, PartitionView, Piece};
-use thalweg_storage::store::{Isolation, NewPartition};
+use thalweg_storage::store::{Health, Isolation, NewPartition, PartitionSpec};
 use thalweg_wire::batch::BatchSummary;
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
@@ -60,6 +60,12 @@ pub enum Message {
     TakeSession(i32),
     /// Make these topics if they are still missing. Answered with `Done`.
     AutoCreate(Vec<String>),
+    /// Open your store with your partitions among these. Answered with `Changed`.
+    Open(Arc<[PartitionSpec]>),
+    /// Read no more requests and answer what was read. Answered with `Done`.
+    Quiet,
+    /// Stop your store; your last message. Answered with `Changed`.
+    Halt,
     /// Show your counters. Answered with `Metrics`.
     Scrape,
 }
@@ -82,7 +88,16 @@ pub enum Reply {
     /// The session, if it is still there.
     Session(Option<Box<Session>>),
     /// The counters.
-    Metrics(Box<Snapshot>),
+    Metrics(Box<Scrape>),
+}
+
+/// What a shard shows of itself.
+#[derive(Clone, Debug)]
+pub struct Scrape {
+    /// Its counters.
+    pub snapshot: Snapshot,
+    /// State of its storage.
+    pub health: Health,
 }
 
 /// Why a request got no answer for one partition, ready for the wire.

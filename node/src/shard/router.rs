@@ -121,6 +121,15 @@ impl Waiting {
 }
 
 impl Ports {
+    /// No ports: what is left of a shard's ports once they are connected.
+    #[must_use]
+    pub fn none(shard: ShardId) -> Self {
+        Self {
+            shard,
+            peers: Vec::new(),
+        }
+    }
+
     /// Connects all channels. Every shard must do so at the same time: each waits for its peers.
     pub async fn connect(self, serve: Serve, spawn: Spawn) -> Router {
         let mut peers = Vec::new();

@@ -1,0 +1,199 @@
+//! What the settings and the machine make of this node. Pure, but for the name of the host.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use thalweg_config::facts::{KafkaKey, KafkaType};
+use thalweg_config::units::{Address, Auto, CompressedCheck, Durability, Listen};
+use thalweg_config::{Loaded, Origin, Settings};
+use thalweg_coordinator::configs::effective::{BrokerConfigs, BrokerValue};
+use thalweg_coordinator::configs::keys::ConfigType;
+use thalweg_coordinator::format::MetaProperties;
+use thalweg_coordinator::metadata::image::Endpoint;
+use thalweg_storage::store::{self, StoreConfig};
+use thalweg_wire::batch;
+use thalweg_wire::ids::{NodeId, ShardId, Uuid};
+
+use crate::net::connection::Limits;
+use crate::node::NodeFacts;
+use crate::request::Listener;
+use crate::topics::CheckRules;
+
+/// Requests of one connection that are read and not answered. Kafka works one at a time; librdkafka
+/// sends any number.
+const PIPELINE_REQUESTS_MAX: usize = 128;
+/// Bytes of them: one largest frame always goes.
+const PIPELINE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a shard's requests being worked on.
+const SHARD_REQUEST_BYTES_MAX: usize = 128 << 20;
+/// Bytes of a shard's unfinished frames.
+const SHARD_PARTIAL_BYTES_MAX: usize = 128 << 20;
+/// Connections of a shard where Kafka's key sets none: what 64 KiB each would make 1 GiB.
+const SHARD_CONNECTIONS_MAX: usize = 16_384;
+/// The journal's part of memory and of the free disk, and its bound.
+const JOURNAL_BYTES_MAX: u64 = 2 << 30;
+
+/// What was found before the facts are put together.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// From the data directory.
+    pub meta: MetaProperties,
+    /// New at each start.
+    pub incarnation: Uuid,
+    /// How many shards.
+    pub shards: u16,
+    /// The client listener's socket.
+    pub kafka: SocketAddr,
+    /// The name of this machine.
+    pub host: String,
+}
+
+/// Puts the facts together.
+#[must_use]
+pub fn node(loaded: &Loaded, given: &Given) -> NodeFacts {
+    let settings = &loaded.settings;
+    NodeFacts {
+        id: NodeId(settings.node.id),
+        cluster_id: given.meta.cluster_id.clone(),
+        directory: given.meta.directory,
+        incarnation: given.incarnation,
+        shards: given.shards,
+        endpoints: vec![endpoint(settings, given)],
+        addresses: vec![given.kafka],
+        settings: settings.clone(),
+        broker_configs: broker_configs(loaded),
+        rules: CheckRules {
+            compressed: match settings.validation.compressed {
+                CompressedCheck::Full => batch::CompressedCheck::Full,
+                CompressedCheck::Header => batch::CompressedCheck::Header,
+            },
+            producer_expiration_ms: i64::from(settings.kafka.producer_id_expiration_ms),
+        },
+    }
+}
+
+/// Where clients are told to dial.
+fn endpoint(settings: &Settings, given: &Given) -> Endpoint {
+    let listen = &settings.listen;
+    let (host, port) = match &listen.advertise {
+        Auto::Set(address) => (address.host.clone(), address.port),
+        Auto::Auto if listen.kafka.is_wildcard() => (given.host.clone(), given.kafka.port()),
+        Auto::Auto => (listen.kafka.host.clone(), given.kafka.port()),
+    };
+    Endpoint {
+        name: Listener::Kafka.name().to_owned(),
+        host,
+        port,
+        security_protocol: 0,
+    }
+}
+
+/// Where the quorum's members would dial. A lone node has none and opens no such socket, but its
+/// address belongs to the voters that the metadata log names.
+#[must_use]
+pub fn controller_endpoint(settings: &Settings) -> Endpoint {
+    let default = Address {
+        host: "127.0.0.1".to_owned(),
+        port: 9093,
+    };
+    let address = match &settings.listen.controller {
+        Listen::At(address) => address,
+        Listen::None => &default,
+    };
+    Endpoint {
+        name: Listener::Controller.name().to_owned(),
+        host: address.host.clone(),
+        port: address.port,
+        security_protocol: 0,
+    }
+}
+
+fn broker_configs(loaded: &Loaded) -> BrokerConfigs {
+    let value = |config: thalweg_config::kafka::BrokerConfig| {
+        let set = (config.origin != Origin::Default).then(|| config.value.clone());
+        let value = BrokerValue {
+            kind: kind(config.key),
+            set: set.flatten(),
+            default: config.key.default.map(str::to_owned),
+            dynamic: config.key.dynamic,
+        };
+        (config.key.name.to_owned(), value)
+    };
+    let values: BTreeMap<String, BrokerValue> =
+        loaded.broker_configs().into_iter().map(value).collect();
+    BrokerConfigs {
+        node: NodeId(loaded.settings.node.id),
+        values,
+        new_topics: loaded.settings.topics.clone(),
+    }
+}
+
+fn kind(key: &KafkaKey) -> ConfigType {
+    match key.kind {
+        KafkaType::Boolean => ConfigType::Boolean,
+        KafkaType::String => ConfigType::String,
+        KafkaType::Int => ConfigType::Int,
+        KafkaType::Short => ConfigType::Short,
+        KafkaType::Long => ConfigType::Long,
+        KafkaType::Double => ConfigType::Double,
+        KafkaType::List => ConfigType::List,
+        KafkaType::Class => ConfigType::Class,
+        KafkaType::Password => ConfigType::Password,
+    }
+}
+
+/// Limits of one shard's connections.
+#[must_use]
+pub fn limits(settings: &Settings, shards: u16) -> Limits {
+    let positive = |value: i32| usize::try_from(value).unwrap_or(0);
+    let connections = positive(settings.kafka.max_connections).div_ceil(usize::from(shards.max(1)));
+    Limits {
+        frame_bytes_max: positive(settings.kafka.socket_request_max_bytes),
+        pipeline_requests_max: PIPELINE_REQUESTS_MAX,
+        pipeline_bytes_max: PIPELINE_BYTES_MAX,
+        shard_request_bytes_max: SHARD_REQUEST_BYTES_MAX,
+        shard_partial_bytes_max: SHARD_PARTIAL_BYTES_MAX,
+        connections_max: connections.min(SHARD_CONNECTIONS_MAX),
+    }
+}
+
+/// Settings of one shard's store.
+#[must_use]
+pub fn store(settings: &Settings, shards: u16, memory: u64, disk_free: u64) -> StoreConfig {
+    let storage = &settings.storage;
+    let auto = JOURNAL_BYTES_MAX.min(memory / 10).min(disk_free / 20);
+    let journal = match storage.journal {
+        Auto::Set(bytes) => bytes.0,
+        Auto::Auto => auto,
+    };
+    let base = StoreConfig::new(ShardId(0));
+    let file = storage.journal_file.0;
+    let files_min = base.journal_files_min as u64;
+    StoreConfig {
+        durability: match storage.durability {
+            Durability::Flush => store::Durability::Flush,
+            Durability::Write => store::Durability::Write,
+        },
+        journal_file_bytes: file,
+        journal_bytes_max: (journal / u64::from(shards.max(1))).max(file * files_min),
+        segment_preallocate_bytes: storage.preallocate_step.0,
+        ..base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thalweg_config::{Sources, load};
+
+    use super::*;
+
+    #[test]
+    fn the_journal_follows_memory_and_disk_and_never_falls_below_two_files() {
+        let settings = load(&Sources::default()).unwrap().settings;
+        let gib = 1_u64 << 30;
+        let bytes = |memory, disk| store(&settings, 2, memory, disk).journal_bytes_max;
+        assert_eq!(bytes(64 * gib, 1000 * gib), gib);
+        assert_eq!(bytes(10 * gib, 1000 * gib), gib / 2);
+        assert_eq!(bytes(64 * gib, 0), 32 << 20);
+    }
+}
