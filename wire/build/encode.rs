@@ -167,7 +167,13 @@ fn write(record: &Structure, field: &Field) -> String {
             format!("out.{method}(&self.{name}, {v})?;")
         };
     }
-    let null = format!("out.{method}_or_null(self.{name}.{borrow}, {v})?;");
+    // Structures in tagged fields say null otherwise than structures in line.
+    let tagged = if is_struct && field.tag.is_some() {
+        "_tagged"
+    } else {
+        ""
+    };
+    let null = format!("out.{method}_or_null{tagged}(self.{name}.{borrow}, {v})?;");
     let value = format!("w::not_null(self.{name}.{borrow}, {label}, v)?");
     let plain = if is_struct {
         format!("w::Encode::write({value}, out, {v})?;")

@@ -126,9 +126,13 @@ fn read_present(field: &Field, within: Range, from: &str) -> String {
             format!("{from}.array_or_null({v})?"),
         ),
         Kind::Struct(name) => {
-            let reader = if from == "r" { "r" } else { "&mut f" };
+            // Structures in tagged fields say null otherwise than structures in line.
+            let (reader, present) = match from {
+                "r" => ("r", "present"),
+                _ => ("&mut f", "present_tagged"),
+            };
             let plain = format!("<{name}View as w::Decode>::read({reader}, {v})?");
-            let null = format!("if {from}.present()? {{ Some({plain}) }} else {{ None }}");
+            let null = format!("if {from}.{present}()? {{ Some({plain}) }} else {{ None }}");
             (plain, null)
         }
         kind => {

@@ -200,6 +200,15 @@ impl<'a> Reader<'a> {
             byte => Err(DecodeError::BadPresence { byte }),
         }
     }
+
+    /// The same before a nullable structure in a tagged field, where Kafka says null by 0.
+    pub fn present_tagged(&mut self) -> Result<bool, DecodeError> {
+        match self.i8()? {
+            1 => Ok(true),
+            0 => Ok(false),
+            byte => Err(DecodeError::BadPresence { byte }),
+        }
+    }
 }
 
 macro_rules! fixed_size {

@@ -250,6 +250,16 @@ impl Writer {
         value.write(self, v)
     }
 
+    /// The same in a tagged field, where Kafka says null by 0.
+    pub fn struct_or_null_tagged<T: Encode>(
+        &mut self,
+        value: Option<&T>,
+        v: Version,
+    ) -> Result<(), EncodeError> {
+        self.i8(i8::from(value.is_some()));
+        value.map_or(Ok(()), |value| value.write(self, v))
+    }
+
     /// A tagged field: tag, size, and the value that `write` puts.
     pub fn tagged(
         &mut self,
