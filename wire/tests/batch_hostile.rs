@@ -315,6 +315,7 @@ fn a_time_too_old_is_refused_and_none_is_not() {
         (NOW + 1_000, true),
         (NOW + 1_001, false),
         (-1, true),
+        (-2, false),
         (i64::MIN, false),
         (i64::MAX, false),
     ] {

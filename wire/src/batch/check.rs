@@ -7,10 +7,14 @@
 //! - offset deltas must be 0, 1, 2, ... also in uncompressed batches (Kafka keeps those as they
 //!   are, and compresses wrong compressed ones anew);
 //! - bytes behind the one batch are refused, not cut off;
-//! - lengths below -1, numbers too long for their type and LZ4 with bytes behind its frame;
+//! - lengths below -1 and numbers too long for their type;
+//! - compressed records whose stream is not whole, or has something behind its end: Kafka stops
+//!   reading at the last record and does not always see it;
 //! - a batch that says "time of append": INVALID_TIMESTAMP also on topics where Kafka lets it by;
 //! - a codec number nobody has: UNSUPPORTED_COMPRESSION_TYPE; a payload its codec cannot read:
 //!   INVALID_RECORD. Kafka fails both with UNKNOWN_SERVER_ERROR;
+//! - a time before 1970 that is not "none": INVALID_TIMESTAMP, where Kafka only refuses those that
+//!   its sums overflow by;
 //! - a transactional batch without a producer id.
 //!
 //! As in Kafka, a wrong largest time in the header is no error: the summary tells the right one,
@@ -309,9 +313,11 @@ impl<'a> Walk<'a> {
         let Some(limits) = &self.limits.timestamps else {
             return false;
         };
+        if time == TimestampMs::NONE.0 {
+            return false;
+        }
         let age = limits.now.0.saturating_sub(time);
-        time != TimestampMs::NONE.0
-            && (age > limits.before_max_ms || age.saturating_neg() > limits.after_max_ms)
+        time < 0 || age > limits.before_max_ms || age.saturating_neg() > limits.after_max_ms
     }
 
     fn finish(self) -> Result<TimestampMs, BatchError> {

@@ -7,11 +7,10 @@
 
 use std::fmt;
 
-/// Head of a framed stream: magic, version 1, least compatible version 1.
-const FRAME_HEAD: [u8; 16] = [
-    0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1,
-];
-const FRAME_MAGIC_BYTES: usize = 8;
+/// How a framed stream starts; its version and the least compatible version follow.
+const FRAME_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
+/// The only version there is. Readers take any that is not below it, as snappy-java does.
+const FRAME_VERSION: i32 = 1;
 /// Input bytes of one block; snappy-java's size, and small enough for any reader's buffer.
 const BLOCK_BYTES: usize = 32 * 1024;
 /// A copy of 64 bytes costs at least 3 in the densest form the format has.
@@ -60,7 +59,7 @@ impl<'a> Blocks<'a> {
     pub(super) fn new(payload: &'a [u8]) -> Self {
         Self {
             rest: payload,
-            framed: payload.get(..FRAME_MAGIC_BYTES) == FRAME_HEAD.get(..FRAME_MAGIC_BYTES),
+            framed: payload.starts_with(&FRAME_MAGIC),
         }
     }
 
@@ -96,7 +95,12 @@ impl<'a> Blocks<'a> {
             let block = std::mem::take(&mut self.rest);
             return Ok(Some(block).filter(|block| !block.is_empty()));
         }
-        while let Some(rest) = self.rest.strip_prefix(&FRAME_HEAD) {
+        while let Some(rest) = self.rest.strip_prefix(&FRAME_MAGIC) {
+            let (version, rest) = rest.split_first_chunk().ok_or(SnappyError::Frame)?;
+            let (_compatible, rest) = rest.split_at_checked(4).ok_or(SnappyError::Frame)?;
+            if i32::from_be_bytes(*version) < FRAME_VERSION {
+                return Err(SnappyError::Frame);
+            }
             self.rest = rest;
         }
         if self.rest.is_empty() {
@@ -121,7 +125,9 @@ pub(super) enum Block {
 
 /// Compresses as the Java client does.
 pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, SnappyError> {
-    let mut out = FRAME_HEAD.to_vec();
+    let mut out = FRAME_MAGIC.to_vec();
+    out.extend_from_slice(&FRAME_VERSION.to_be_bytes());
+    out.extend_from_slice(&FRAME_VERSION.to_be_bytes());
     let mut encoder = snap::raw::Encoder::new();
     for chunk in bytes.chunks(BLOCK_BYTES) {
         let block = encoder.compress_vec(chunk).map_err(SnappyError::Block)?;

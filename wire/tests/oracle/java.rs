@@ -24,7 +24,7 @@ const ABSENT: [&str; 5] = [
     "RemotePartitionDeleteMetadataRecord",
 ];
 
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 

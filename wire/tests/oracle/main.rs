@@ -19,6 +19,7 @@ mod facts;
 #[path = "../messages/random.rs"]
 mod random;
 
+mod batches;
 mod crates;
 mod golden;
 mod java;
