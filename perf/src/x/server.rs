@@ -105,6 +105,7 @@ impl Setup {
                 &format!("listen.controller=127.0.0.1:{controller}"),
             ])
             .args(["--set", &format!("listen.admin=127.0.0.1:{admin}")])
+            .args(["--set", "listen.internal=none"])
             .args(&self.extra)
     }
 
