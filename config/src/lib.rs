@@ -12,6 +12,8 @@
 //! that says what happens instead. Deliberately absent: values that depend on the machine (`auto` stays
 //! `Auto`), and the meaning of topic configs, which the coordinator checks.
 
+#![forbid(unsafe_code)]
+
 pub mod units;
 pub mod report;
 mod nearest;
