@@ -8,6 +8,12 @@ mod config;
 mod format;
 mod serve;
 mod settings;
+pub mod bench;
+pub mod client;
+pub mod failure;
+pub mod output;
+pub mod topic;
+pub mod topic_report;
 
 use std::process::ExitCode;
 
@@ -30,6 +36,10 @@ enum Command {
     /// Look at settings without starting.
     #[command(subcommand)]
     Config(config::Config),
+    /// Create, list, describe and delete topics.
+    Topic(topic::TopicArgs),
+    /// Load a Kafka-compatible server and measure.
+    Bench(bench::BenchArgs),
 }
 
 /// How a command ended.
@@ -43,6 +53,22 @@ pub enum Exit {
     Config,
     /// 4
     Machine,
+    /// 5
+    Unreachable,
+    /// 6
+    Partly,
+}
+
+impl Exit {
+    /// What the parts of a command come to: `done` of `asked` went well.
+    #[must_use]
+    pub fn of(done: usize, asked: usize) -> Self {
+        match done {
+            _ if done == asked => Self::Done,
+            0 => Self::Failed,
+            _ => Self::Partly,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -52,6 +78,8 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Config => 3,
             Exit::Machine => 4,
+            Exit::Unreachable => 5,
+            Exit::Partly => 6,
         })
     }
 }
@@ -67,6 +95,8 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Format(format) => format.run(),
         Command::Config(config) => config.run(),
+        Command::Topic(topic) => topic.run(),
+        Command::Bench(bench) => return bench.run(),
     };
     exit.into()
 }
@@ -74,4 +104,28 @@ pub fn main() -> ExitCode {
 /// Prints what failed, why and what to do.
 fn complain(what: &str, cause: &str, fix: &str) {
     eprintln!("error: {what}\n  cause: {cause}\n  fix:   {fix}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn parts_come_to_an_exit_code() {
+        for (done, asked, exit) in [
+            (0, 0, Exit::Done),
+            (2, 2, Exit::Done),
+            (0, 2, Exit::Failed),
+            (1, 2, Exit::Partly),
+        ] {
+            assert_eq!(Exit::of(done, asked), exit, "{done} of {asked}");
+        }
+    }
 }
