@@ -4,17 +4,24 @@
 //! last one": replaying an entry twice, or over a segment that already has its bytes, changes
 //! nothing. That is what lets recovery crash and start again at any point.
 //!
-//! Layout, little-endian: kind (u8), three zero bytes, payload length (u32), payload. Entries
-//! follow each other without padding inside a round's payload; the round's checksum covers them,
+//! Layout, little-endian: kind (u8), flags (u8), two zero bytes, payload length (u32), payload.
+//! Entries follow each other without padding inside a round's payload; the round's checksum covers them,
 //! so an entry has none of its own. The payload's fields are in the order of the enum's below;
 //! a partition is its topic id (16 bytes) and index (i32). Numbers are never re-used.
+//!
+//! The one flag, [`MORE`], says that this entry's bytes are a part only: record bytes count once
+//! the last part of their batch is there, and a producer state is all its parts together.
 //!
 //! Deliberately absent: a "partition created" entry (the metadata log says so), names, timestamps.
 
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, PartitionIndex, Uuid};
 
-/// Bytes before an entry's payload: kind, three zero bytes, length.
+/// Bytes before an entry's payload: kind, flags, two zero bytes, length.
 pub const ENTRY_HEADER_BYTES: usize = 8;
+/// Flag: bytes that belong together with these follow in the partition's next entry.
+pub const MORE: u8 = 1;
+/// Where the flags lie in an entry.
+pub(super) const FLAGS_AT: usize = 1;
 /// Bytes of a partition id in a payload.
 const PARTITION_BYTES: usize = 20;
 /// Bytes of a place in a payload.
@@ -34,8 +41,8 @@ pub struct Place {
 /// One thing that happened to a shard's partitions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Entry<'a> {
-    /// Accepted record bytes. A large batch may be cut into several of these, in order, so `bytes`
-    /// begins and ends anywhere; recovery cuts an incomplete last batch.
+    /// Accepted record bytes. A batch may be cut into several of these, in order, so `bytes` begins
+    /// and ends anywhere; recovery drops a batch whose last part is missing.
     Append {
         /// Whose.
         partition: PartitionId,
@@ -83,8 +90,8 @@ pub enum Entry<'a> {
         partition: PartitionId,
         /// A block boundary of the active segment.
         place: Place,
-        /// The next offset after the last whole batch below `place`... or the log's end at a
-        /// clean start; never above the log's end.
+        /// The log's end when this was written: no promise about the bytes below `place`, a check
+        /// for tools.
         next_offset: Offset,
     },
     /// Producer state that changed since the last snapshot, in the partition log's encoding.
@@ -198,8 +205,8 @@ impl<'a> Entry<'a> {
     }
 
     /// Writes header and fixed fields with `put`, then the bytes it carries, if any.
-    pub fn encode(&self, mut put: impl FnMut(&[u8])) {
-        let mut head = Head::new(self.kind(), self.size() - ENTRY_HEADER_BYTES);
+    pub fn encode(&self, flags: u8, mut put: impl FnMut(&[u8])) {
+        let mut head = Head::new(self.kind(), flags, self.size() - ENTRY_HEADER_BYTES);
         if let Some(partition) = self.partition() {
             head.put(&partition.topic.0);
             head.put(&partition.index.0.to_le_bytes());
@@ -254,8 +261,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Reads the first entry of `bytes`; returns it and what follows.
-    pub fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), EntryError> {
+    /// Reads the first entry of `bytes`; returns it, its flags, and what follows.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Self, u8, &'a [u8]), EntryError> {
         let kind = bytes.first().copied().unwrap_or(0);
         let short = EntryError::Length { kind };
         let (head, rest) = bytes.split_at_checked(ENTRY_HEADER_BYTES).ok_or(short)?;
@@ -269,7 +276,8 @@ impl<'a> Entry<'a> {
             kind::APPEND..=kind::EPOCH_START => Self::decode_of_partition(kind, payload),
             _ => return Err(EntryError::Kind { kind }),
         };
-        Ok((entry.ok_or(short)?, rest))
+        let flags = head.get(FLAGS_AT).copied().unwrap_or(0);
+        Ok((entry.ok_or(short)?, flags, rest))
     }
 
     fn decode_own(kind: u8, payload: &'a [u8]) -> Option<Self> {
@@ -337,13 +345,13 @@ struct Head {
 }
 
 impl Head {
-    fn new(kind: u8, payload: usize) -> Self {
+    fn new(kind: u8, flags: u8, payload: usize) -> Self {
         let length = u32::try_from(payload).expect("an entry is cut to the round's size");
         let mut head = Self {
             bytes: [0; 64],
             length: 0,
         };
-        head.put(&[kind, 0, 0, 0]);
+        head.put(&[kind, flags, 0, 0]);
         head.put(&length.to_le_bytes());
         head
     }
@@ -451,13 +459,13 @@ mod tests {
         let mut bytes = Vec::new();
         for entry in samples() {
             let before = bytes.len();
-            entry.encode(|part| bytes.extend_from_slice(part));
+            entry.encode(MORE, |part| bytes.extend_from_slice(part));
             assert_eq!(bytes.len() - before, entry.size(), "{entry:?}");
         }
         let mut rest = bytes.as_slice();
         for expected in samples() {
-            let (entry, after) = Entry::decode(rest).unwrap();
-            assert_eq!(entry, expected);
+            let (entry, flags, after) = Entry::decode(rest).unwrap();
+            assert_eq!((entry, flags), (expected, MORE));
             rest = after;
         }
         assert!(rest.is_empty());
@@ -467,7 +475,7 @@ mod tests {
     fn cut_or_unknown_entries_are_errors() {
         for entry in samples() {
             let mut bytes = Vec::new();
-            entry.encode(|part| bytes.extend_from_slice(part));
+            entry.encode(MORE, |part| bytes.extend_from_slice(part));
             for length in 0..bytes.len() {
                 assert!(
                     Entry::decode(&bytes[..length]).is_err(),
