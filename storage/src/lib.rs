@@ -5,15 +5,17 @@
 //! segment. The read path: [`store::Store::read`] -> plan -> pieces of memory or file.
 
 mod append;
-pub mod counters;
 pub mod chunks;
+pub mod counters;
 pub mod disk;
 pub mod epochs;
 pub mod error;
 pub mod files;
 pub mod journal;
 pub mod log;
+mod moves;
 pub mod producers;
+mod progress;
 pub mod read;
 pub mod recover;
 pub mod retain;

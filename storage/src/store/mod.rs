@@ -11,217 +11,243 @@
 //!
 //! Deliberately absent: names of topics, clocks, the network, replication.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use thalweg_wire::batch::BatchSummary;
-use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
+use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
 
 use crate::counters::Counters;
 use crate::disk::Disk;
-use crate::error::{RequestError, StoreError};
-use crate::log::{
-    AppendContext, AppendError, Appended, EndTxn, EpochEnd, FoundOffset, LogConfig, PartitionView,
-    ReadError, TimestampQuery,
-};
+use crate::error::StoreError;
+use crate::journal::entry::Place;
+use crate::journal::queue::RoundQueue;
+use crate::journal::round::Touched;
+use crate::journal::wait::Event;
+use crate::journal::writer::Journal;
+use crate::log::{Log, PartitionView};
 
+mod admit;
+mod handles;
+pub(crate) mod lifecycle;
+mod maintain;
+mod open;
+pub(crate) mod read;
+mod slot;
+mod stop;
 mod types;
+mod write;
 
+pub use admit::Permit;
+use handles::Handles;
+pub(crate) use slot::Slot;
 pub use types::{
-    Durability, Health, Isolation, NewPartition, PartitionSpec, ReadAnswer, ReadRequest,
+    Durability, Health, Isolation, Mutation, NewPartition, PartitionSpec, ReadAnswer, ReadRequest,
     StoreConfig, Ticket,
 };
 
-/// Room in the journal's window for bytes about to be appended; given back when dropped.
-#[derive(Debug)]
-pub struct Permit {}
+/// Called with a partition whose high watermark moved, and the new one.
+pub type VisibleHook = Box<dyn Fn(PartitionId, Offset)>;
+
+/// What the shard holds; borrowed briefly, never across an await.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) slots: BTreeMap<PartitionId, Slot>,
+    /// Sum of the slots' carry bounds: what the reserve must be able to take.
+    carry_bound: u64,
+    /// Bytes of permits given and not yet dropped.
+    admitted: u64,
+    /// Those who wait for a permit, first come first served.
+    waiting: VecDeque<u64>,
+    waiters_made: u64,
+    /// The last move found the disk full.
+    full: bool,
+    /// Another try after that is due.
+    retry: bool,
+    stopping: bool,
+    mover_busy: bool,
+    /// Directories of deleted partitions, to be removed in steps.
+    trash: VecDeque<PathBuf>,
+    /// Directories with names that no `sync_dir` covered.
+    pub(crate) dirs_unsynced: BTreeSet<PathBuf>,
+    now: TimestampMs,
+    /// When `maintain` last asked for a flush.
+    flushed_at: TimestampMs,
+    /// The last partition that retention looked at in this circle.
+    retained: Option<PartitionId>,
+    pub(crate) counters: Counters,
+}
 
 /// One shard's storage; see the module's head.
 pub struct Store<D: Disk> {
-    /// (Skeleton.)
-    pub disk: D,
+    pub(crate) disk: D,
+    pub(crate) config: StoreConfig,
+    pub(crate) journal: Journal<D>,
+    pub(crate) handles: Handles<D>,
+    pub(crate) state: RefCell<State>,
+    hook: RefCell<Option<Rc<VisibleHook>>>,
+    /// The mover has a reason to look again.
+    moves: Event,
+    /// A move ended, or the mover did.
+    moved: Event,
 }
 
-/// Called with a partition whose high watermark moved.
-pub type VisibleHook = Box<dyn Fn(PartitionId, Offset)>;
-
-#[expect(unused_variables, reason = "signatures first; bodies follow")]
-impl<D: Disk> Store<D> {
-    /// Opens a shard's journal and its partitions' logs, after [`Recovery`](crate::recover::Recovery)
-    /// has finished. Partitions of other shards in `specs` are skipped.
-    pub async fn open(
-        disk: D,
-        config: StoreConfig,
-        specs: &[PartitionSpec],
-        now: TimestampMs,
-    ) -> Result<Rc<Self>, StoreError> {
-        unimplemented!()
+impl State {
+    /// Changes a slot and keeps the sum of the bounds right.
+    fn change<T>(&mut self, id: PartitionId, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let slot = self.slots.get_mut(&id)?;
+        self.carry_bound -= slot.carry_bound();
+        let value = change(slot);
+        self.carry_bound += slot.carry_bound();
+        Some(value)
     }
 
+    fn insert(&mut self, slot: Slot) {
+        self.carry_bound += slot.carry_bound();
+        self.slots.insert(slot.log.id(), slot);
+    }
+
+    fn remove(&mut self, id: PartitionId) -> Option<Slot> {
+        let slot = self.slots.remove(&id)?;
+        self.carry_bound -= slot.carry_bound();
+        Some(slot)
+    }
+
+    /// A partition's files durably hold everything below these places.
+    pub(crate) fn moved(&mut self, id: PartitionId, places: Vec<Place>) {
+        self.change(id, |slot| {
+            for place in places {
+                slot.log.moved(place);
+            }
+            slot.recount();
+        });
+    }
+
+    /// Journals a partition again; see [`Slot::carry`].
+    pub(crate) fn carry(&mut self, id: PartitionId, below: u64, all: bool, queue: &mut RoundQueue) {
+        let carried = self.change(id, |slot| slot.carry(below, all, queue));
+        self.counters.carried_bytes += carried.unwrap_or(0);
+    }
+}
+
+impl<D: Disk> Store<D> {
     /// Settings it runs with.
     #[must_use]
     pub fn config(&self) -> &StoreConfig {
-        unimplemented!()
+        &self.config
     }
 
     /// Calls `hook` whenever a partition's high watermark moved (long polls wake by it). It runs
     /// outside of any borrow and may call the store.
     pub fn set_visible_hook(&self, hook: VisibleHook) {
-        unimplemented!()
+        *self.hook.borrow_mut() = Some(Rc::new(hook));
     }
 
     /// The numbers of a partition; `None` if this shard does not serve it.
     #[must_use]
     pub fn partition(&self, id: PartitionId) -> Option<PartitionView> {
-        unimplemented!()
+        self.with_log(id, |log| log.view())
     }
 
     /// All partitions, in the order of their ids.
     #[must_use]
     pub fn partitions(&self) -> Vec<(PartitionId, PartitionView)> {
-        unimplemented!()
+        let state = self.state.borrow();
+        let views = state.slots.iter().map(|(id, slot)| (*id, slot.log.view()));
+        views.collect()
     }
 
-    /// Makes a partition: its directory, an empty log, its first epoch. Durable when it returns.
-    pub async fn create_partition(&self, new: NewPartition) -> Result<(), StoreError> {
-        unimplemented!()
+    /// Writes rounds until the store is stopped or poisoned. Spawn once, in the latency class.
+    pub async fn commit_loop(self: Rc<Self>) {
+        self.journal.run(|touched| self.on_durable(&touched)).await;
+        // Whoever waits for something that will not come any more looks again.
+        self.moves.notify();
+        self.moved.notify();
     }
 
-    /// Deletes a partition. When it returns, its end is durable, its directory has Kafka's
-    /// `-delete` name, and waiters on it got an error; the files go in steps by `maintain`.
-    pub async fn delete_partition(&self, id: PartitionId) -> Result<(), StoreError> {
-        unimplemented!()
+    /// Flushes beside the rounds with [`Durability::Write`]; ends at once with `Flush`. Spawn once.
+    pub async fn flush_loop(self: Rc<Self>) {
+        self.journal.run_flush().await;
     }
 
-    /// Takes new topic settings; they hold from the next append on.
-    pub fn set_config(&self, id: PartitionId, config: LogConfig) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// This node leads the partition from here on, in this epoch.
-    pub fn start_epoch(&self, id: PartitionId, epoch: Epoch) -> Result<Ticket, StoreError> {
-        unimplemented!()
-    }
-
-    /// Waits, first come first served, until the window has room for `bytes` (the sum of a
-    /// request's batches), and until every partition of `ids` is ready to be appended to. Unknown
-    /// ids are skipped: `append` will name them. Keep the permit until the appends are made.
-    pub async fn admit(&self, bytes: usize, ids: &[PartitionId]) -> Result<Permit, StoreError> {
-        unimplemented!()
-    }
-
-    /// Appends one checked batch. Its offsets are final; it is visible once durable.
-    pub fn append(
-        &self,
-        id: PartitionId,
-        batch: &[u8],
-        summary: &BatchSummary,
-        context: &AppendContext,
-    ) -> Result<Appended, RequestError<AppendError>> {
-        unimplemented!()
-    }
-
-    /// Appends the marker that ends a transaction.
-    pub fn append_end_txn(
-        &self,
-        id: PartitionId,
-        end: &EndTxn,
-        context: &AppendContext,
-    ) -> Result<Appended, RequestError<AppendError>> {
-        unimplemented!()
-    }
-
-    /// Waits until everything of the partition below `end` may be acknowledged.
-    pub async fn durable(&self, id: PartitionId, end: Offset) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// The point after everything accepted so far, of all partitions.
-    #[must_use]
-    pub fn ticket(&self) -> Ticket {
-        unimplemented!()
-    }
-
-    /// Waits until everything up to the ticket may be acknowledged.
-    pub async fn wait(&self, ticket: Ticket) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Deletes the records below `offset` (-1: below the high watermark); the new log start, when
-    /// that is durable.
-    pub async fn delete_records(
-        &self,
-        id: PartitionId,
-        offset: Offset,
-    ) -> Result<Offset, RequestError<ReadError>> {
-        unimplemented!()
-    }
-
-    /// Plans a fetch and says where its bytes lie.
-    pub async fn read(
-        &self,
-        id: PartitionId,
-        request: ReadRequest,
-    ) -> Result<ReadAnswer, RequestError<ReadError>> {
-        unimplemented!()
-    }
-
-    /// Finds an offset by time among what the isolation shows.
-    pub async fn offset_for_timestamp(
-        &self,
-        id: PartitionId,
-        query: TimestampQuery,
-        isolation: Isolation,
-    ) -> Result<Option<FoundOffset>, RequestError<ReadError>> {
-        unimplemented!()
-    }
-
-    /// Where a leader epoch ended.
-    #[must_use]
-    pub fn end_offset_for_epoch(&self, id: PartitionId, epoch: Epoch) -> Option<EpochEnd> {
-        unimplemented!()
+    /// Grows the journal's pool while there is demand. Spawn once, in the background.
+    pub async fn grow_loop(self: Rc<Self>) {
+        self.journal.run_grow().await;
     }
 
     /// The shard's counters.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        unimplemented!()
+        let state = self.state.borrow();
+        let journal = self.journal.counters();
+        let slots = state.slots.values();
+        Counters {
+            rounds: journal.rounds,
+            round_bytes: journal.round_bytes,
+            flushes: journal.flushes,
+            rounds_acknowledged: journal.rounds_acknowledged,
+            files_recycled: journal.files_recycled,
+            journal_bytes: journal.journal_bytes,
+            journal_free_bytes: journal.journal_free_bytes,
+            pending_bytes: slots.clone().map(|slot| slot.pending).sum(),
+            chunk_bytes: slots.map(|slot| slot.log.memory_bytes() as u64).sum(),
+            partitions: state.slots.len() as u64,
+            ..state.counters
+        }
     }
 
     /// The shard's state.
     #[must_use]
     pub fn health(&self) -> Health {
-        unimplemented!()
+        if let Some(cause) = self.journal.poisoned() {
+            return Health::Poisoned(cause.to_string());
+        }
+        if self.state.borrow().full {
+            return Health::Full;
+        }
+        Health::Ok
     }
 
-    /// Writes rounds until the store is stopped or poisoned. Spawn once, in the latency class.
-    pub async fn commit_loop(self: Rc<Self>) {
-        unimplemented!()
+    /// Lends a partition's log.
+    pub(crate) fn with_log<T>(
+        &self,
+        id: PartitionId,
+        look: impl FnOnce(&mut Log) -> T,
+    ) -> Option<T> {
+        let mut state = self.state.borrow_mut();
+        Some(look(&mut state.slots.get_mut(&id)?.log))
     }
 
-    /// Moves records to segments and recycles journal files. Spawn once, in the background.
-    pub async fn move_loop(self: Rc<Self>) {
-        unimplemented!()
+    /// A round may be acknowledged: logs learn it, then those who wait for visible records.
+    fn on_durable(&self, touched: &[Touched]) {
+        let mut visible = Vec::new();
+        let mut state = self.state.borrow_mut();
+        for (id, next) in touched {
+            if let Some(slot) = state.slots.get_mut(id)
+                && slot.log.on_durable(*next)
+            {
+                visible.push((*id, slot.log.view().high_watermark));
+            }
+        }
+        drop(state);
+        if self.under_pressure() {
+            self.moves.notify();
+        }
+        let hook = self.hook.borrow().clone();
+        let Some(hook) = hook else {
+            return;
+        };
+        for (id, high_watermark) in visible {
+            hook(id, high_watermark);
+        }
     }
 
-    /// Flushes beside the rounds with [`Durability::Write`]; ends at once with `Flush`. Spawn once.
-    pub async fn flush_loop(self: Rc<Self>) {
-        unimplemented!()
-    }
-
-    /// Grows the journal's pool while there is demand. Spawn once, in the background.
-    pub async fn grow_loop(self: Rc<Self>) {
-        unimplemented!()
-    }
-
-    /// About once a second, with the time: retention, files of deleted partitions in steps, expiry
-    /// of producers, the flush interval of `Write`, another try after a full disk.
-    pub async fn maintain(&self, now: TimestampMs) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    /// Stops: nothing is accepted any more, everything goes to segments, checkpoints and snapshots
-    /// are written, and the clean-stop entry is durable when it returns. The loops end.
-    pub async fn stop_clean(&self, now: TimestampMs) -> Result<(), StoreError> {
-        unimplemented!()
+    /// The error that ends every write now, if there is one.
+    fn refusal(&self) -> Option<StoreError> {
+        if let Some(cause) = self.journal.poisoned() {
+            return Some(StoreError::Poisoned(cause));
+        }
+        self.state.borrow().stopping.then_some(StoreError::Stopping)
     }
 }

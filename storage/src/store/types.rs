@@ -14,6 +14,22 @@ pub enum Durability {
     Write,
 }
 
+/// A planted defect, which the crash tests must find. Nothing that serves sets one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mutation {
+    /// The engine as it is meant.
+    #[default]
+    None,
+    /// Rounds are acknowledged when written, not when flushed.
+    AckBeforeFlush,
+    /// Recovery believes rounds without looking at their journal id and checksums.
+    UncheckedRounds,
+    /// Deleting a partition is not journaled, and recovery takes what it finds.
+    ResurrectDeleted,
+    /// Journal files are freed before the barrier of the moves that emptied them.
+    RecycleBeforeBarrier,
+}
+
 /// Settings of one shard's store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
@@ -40,6 +56,8 @@ pub struct StoreConfig {
     pub flush_ms: i64,
     /// `Write` durability: bytes between two flushes at most.
     pub flush_bytes: u64,
+    /// For tests of the tests.
+    pub mutation: Mutation,
 }
 
 impl StoreConfig {
@@ -59,6 +77,7 @@ impl StoreConfig {
             segment_preallocate_bytes: 4 << 20,
             flush_ms: 1_000,
             flush_bytes: 64 << 20,
+            mutation: Mutation::None,
         }
     }
 }

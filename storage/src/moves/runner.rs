@@ -1,0 +1,278 @@
+//! Runs the moves: large writes, the barrier, the entries that say so, and only then the re-use
+//! of the journal file.
+//!
+//! One victim at a time, always the oldest file, while there is pressure. The order is what makes
+//! it safe: (1) blocks to segments, (2) the barrier over every file and directory touched, (3) in
+//! the journal: where each partition was moved to, what is carried, and the trim, (4) that round
+//! durable, (5) the file is free.
+//!
+//! A move that fails harms its partition's file only: from then on it is carried, and takes no
+//! records. A full disk is no failure: the victim waits, and produce is refused once the window is
+//! used up, until a later try succeeds.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use thalweg_wire::ids::PartitionId;
+
+use super::plan::{Budget, Candidate, Plan, plan};
+use crate::disk::{BLOCK_BYTES, Disk, DiskError, DiskResult, File};
+use crate::error::StoreError;
+use crate::journal::entry::{Entry, EntrySink, Place};
+use crate::journal::wait::concurrently;
+use crate::log::PendingSegment;
+use crate::store::{Mutation, Store};
+
+/// Moves in flight at once: enough to keep a device busy beside the journal's writes, few enough
+/// not to queue in front of them.
+const MOVES_IN_FLIGHT: usize = 4;
+
+/// One partition's move, before the barrier.
+struct Move<F> {
+    id: PartitionId,
+    /// How far its segments are written.
+    places: Vec<Place>,
+    files: Vec<F>,
+    result: DiskResult<()>,
+}
+
+/// How a victim ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    /// Its file is free.
+    Freed,
+    /// The disk is full: try again later.
+    Full,
+}
+
+impl<D: Disk> Store<D> {
+    /// Moves records to segments and recycles journal files, until the store stops. Spawn once, in
+    /// the background.
+    pub async fn move_loop(self: Rc<Self>) {
+        while let Some(victim_end) = self.next_victim().await {
+            let outcome = self.move_victim(victim_end).await;
+            self.victim_done(outcome.as_ref().ok().copied());
+            if outcome.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Empties the oldest journal file, whose rounds are below `victim_end`, and frees it.
+    async fn move_victim(&self, victim_end: u64) -> Result<Outcome, StoreError> {
+        let plan = self.plan_victim(victim_end);
+        self.set_moving(&plan.moved, true);
+        let outcome = self.run_plan(victim_end, &plan).await;
+        self.set_moving(&plan.moved, false);
+        outcome
+    }
+
+    fn plan_victim(&self, victim_end: u64) -> Plan {
+        let state = self.state.borrow();
+        let pinning = state
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.journaled && slot.pinned < victim_end);
+        let candidates = pinning.map(|(id, slot)| Candidate {
+            id: *id,
+            pending: slot.pending,
+            failed: slot.failed,
+        });
+        let budget = Budget {
+            move_bytes_min: self.config.move_bytes_min,
+            carry_bytes_max: self.journal.room() / 4,
+        };
+        plan(candidates.collect(), &budget)
+    }
+
+    async fn run_plan(&self, victim_end: u64, plan: &Plan) -> Result<Outcome, StoreError> {
+        let moves = plan.moved.iter().map(|id| self.move_partition(*id));
+        let moves = concurrently(MOVES_IN_FLIGHT, moves).await;
+        if moves
+            .iter()
+            .any(|done| matches!(&done.result, Err(error) if error.is_full()))
+        {
+            return Ok(Outcome::Full);
+        }
+        let mut files = Vec::new();
+        let mut done = Vec::new();
+        for mut one in moves {
+            files.append(&mut one.files);
+            match one.result {
+                Ok(()) => done.push((one.id, one.places)),
+                Err(error) => self.fail_partition(one.id, &error),
+            }
+        }
+        if self.config.mutation != Mutation::RecycleBeforeBarrier
+            && let Err(error) = self.barrier(&files).await
+        {
+            if error.is_full() {
+                return Ok(Outcome::Full);
+            }
+            for (id, _) in done.drain(..) {
+                self.fail_partition(id, &error);
+            }
+        }
+        let round = self.journal_moves(victim_end, plan, done);
+        self.journal.wait_flushed(round).await?;
+        self.journal.recycle(victim_end);
+        Ok(Outcome::Freed)
+    }
+
+    /// Makes durable what moves wrote: contents and sizes of these files, and all new names.
+    pub(crate) async fn barrier(&self, files: &[D::File]) -> DiskResult<()> {
+        let dirs = std::mem::take(&mut self.state.borrow_mut().dirs_unsynced);
+        if files.is_empty() && dirs.is_empty() {
+            return Ok(());
+        }
+        let result = self.barrier_with(files, &dirs).await;
+        let mut state = self.state.borrow_mut();
+        match &result {
+            Ok(()) => state.counters.barriers += 1,
+            Err(_) => state.dirs_unsynced.extend(dirs),
+        }
+        result
+    }
+
+    async fn barrier_with(&self, files: &[D::File], dirs: &BTreeSet<PathBuf>) -> DiskResult<()> {
+        self.disk.barrier(files).await?;
+        for dir in dirs {
+            self.disk.sync_dir(dir).await?;
+        }
+        Ok(())
+    }
+
+    /// After the barrier: logs let go of what was moved, and the journal is told.
+    fn journal_moves(
+        &self,
+        victim_end: u64,
+        plan: &Plan,
+        done: Vec<(PartitionId, Vec<Place>)>,
+    ) -> u64 {
+        let mut state = self.state.borrow_mut();
+        let mut moved = BTreeSet::new();
+        for (id, places) in done {
+            moved.insert(id);
+            state.moved(id, places);
+        }
+        self.journal.push(|queue| {
+            for id in plan.moved.iter().chain(&plan.carried) {
+                let all = !moved.contains(id);
+                state.carry(*id, victim_end, all, queue);
+            }
+            queue.push(Entry::Trim {
+                rounds_below: victim_end,
+            });
+            queue.newest()
+        })
+    }
+
+    async fn move_partition(&self, id: PartitionId) -> Move<D::File> {
+        let mut files = Vec::new();
+        let mut places = Vec::new();
+        let pending = self.with_log(id, |log| log.pending()).unwrap_or_default();
+        let mut result = Ok(());
+        for segment in pending {
+            let to = if segment.sealed {
+                segment.end
+            } else {
+                segment.end - segment.end % BLOCK_BYTES as u64
+            };
+            result = self.move_segment(id, &segment, to, &mut files).await;
+            if result.is_err() {
+                break;
+            }
+            places.push(Place {
+                segment: segment.segment,
+                position: to,
+            });
+        }
+        Move {
+            id,
+            places,
+            files,
+            result,
+        }
+    }
+
+    /// Writes a segment's pending bytes up to `to`: a block boundary, or the segment's end, where
+    /// the padded last block is written and the file cut to size.
+    pub(crate) async fn move_segment(
+        &self,
+        id: PartitionId,
+        segment: &PendingSegment,
+        to: u64,
+        files: &mut Vec<D::File>,
+    ) -> DiskResult<()> {
+        if to > segment.moved {
+            let file = self.grown_file(&segment.path, to).await?;
+            let step = self.config.move_write_bytes as u64;
+            let mut from = segment.moved;
+            while from < to {
+                let upto = to.min(from + step);
+                let place = Place {
+                    segment: segment.segment,
+                    position: from,
+                };
+                let parts = self.with_log(id, |log| log.move_parts(place, upto));
+                let parts = parts.unwrap_or_default();
+                if parts.is_empty() {
+                    // Deleted meanwhile: nothing of it counts any more.
+                    return Ok(());
+                }
+                file.write_at(from, parts, false).await?;
+                self.state.borrow_mut().counters.moved_bytes += upto - from;
+                from = upto;
+            }
+            if !to.is_multiple_of(BLOCK_BYTES as u64) || segment.sealed {
+                file.truncate(to).await?;
+                self.handles.resized(&segment.path, to);
+            }
+            files.push(file);
+        }
+        if segment.sealed {
+            let images = self.with_log(id, |log| log.seal_images(segment.segment));
+            for image in images.unwrap_or_default() {
+                self.disk.replace_file(&image.path, &image.bytes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment's file, made if need be, with room up to `to`.
+    async fn grown_file(&self, path: &Arc<Path>, to: u64) -> DiskResult<D::File> {
+        let opened = self.handles.for_move(path).await?;
+        if opened.created {
+            // The directory itself may be new, too.
+            let dirs = path.ancestors().skip(1).take(2).map(Path::to_path_buf);
+            self.state.borrow_mut().dirs_unsynced.extend(dirs);
+        }
+        let whole = to.next_multiple_of(BLOCK_BYTES as u64);
+        if whole > opened.allocated {
+            let step = self
+                .config
+                .segment_preallocate_bytes
+                .max(BLOCK_BYTES as u64);
+            let mut bytes = whole.next_multiple_of(step);
+            let mut grown = opened.file.allocate(bytes).await;
+            if matches!(&grown, Err(error) if error.is_full()) {
+                bytes = whole;
+                grown = opened.file.allocate(bytes).await;
+            }
+            grown?;
+            self.handles.resized(path, bytes);
+        }
+        Ok(opened.file)
+    }
+
+    fn fail_partition(&self, id: PartitionId, error: &DiskError) {
+        tracing::error!(shard = self.config.shard.0, partition = %id, %error, "move failed: the partition takes nothing more");
+        let mut state = self.state.borrow_mut();
+        state.counters.moves_failed += 1;
+        if let Some(slot) = state.slots.get_mut(&id) {
+            slot.failed = true;
+        }
+    }
+}

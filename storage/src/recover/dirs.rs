@@ -1,0 +1,115 @@
+//! The directories in `log/`: those that must be there, and those that belong to nobody.
+//!
+//! The metadata log says which partitions exist; a directory is missing if the node stopped right
+//! after making the topic. A directory of a partition that was deleted, but not yet renamed, gets
+//! its `-delete` name. One that the metadata log does not know of is set aside under Kafka's
+//! `-stray` name and told of: records are never removed on the strength of a missing entry.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use thalweg_wire::ids::{PartitionId, PartitionIndex, Uuid};
+
+use super::Recovery;
+use crate::disk::{Disk, DiskResult};
+use crate::error::StoreError;
+use crate::files::meta;
+use crate::log::{Log, LogSpec};
+use crate::store::PartitionSpec;
+use crate::store::lifecycle::{LOG_DIR, deleted_name, partition_dir};
+
+/// Kafka writes this at a clean stop, for itself; it must be gone before the first write.
+const KAFKA_CLEAN: &str = "log/.kafka_cleanshutdown";
+
+impl<D: Disk> Recovery<D> {
+    /// Makes missing directories and sets aside those of other topics.
+    pub(super) async fn prepare_dirs(&self, specs: &[PartitionSpec]) -> Result<(), StoreError> {
+        super::make_dir(&self.disk, Path::new(LOG_DIR)).await?;
+        match self.disk.remove(Path::new(KAFKA_CLEAN)).await {
+            Err(error) if !error.is_missing() => return Err(error.into()),
+            _ => {}
+        }
+        let mut there = BTreeMap::new();
+        for entry in self.disk.list(Path::new(LOG_DIR)).await? {
+            if entry.is_dir {
+                there.insert(entry.name.clone(), ());
+            }
+        }
+        if !self.report.clean {
+            self.set_aside(specs, &mut there).await?;
+        }
+        for spec in specs {
+            if !there.contains_key(&spec.dir_name) {
+                self.make_partition_dir(spec).await?;
+            }
+        }
+        self.disk.sync_dir(Path::new(LOG_DIR)).await?;
+        Ok(())
+    }
+
+    async fn make_partition_dir(&self, spec: &PartitionSpec) -> Result<(), StoreError> {
+        let dir = partition_dir(&spec.dir_name);
+        self.disk.create_dir(&dir).await?;
+        let log = Log::create(LogSpec {
+            id: spec.id,
+            dir,
+            config: spec.config,
+            now: self.now,
+        });
+        for image in log.birth_images() {
+            self.disk.replace_file(&image.path, &image.bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Renames directories whose topic id is not that of a partition of this name.
+    async fn set_aside(
+        &self,
+        specs: &[PartitionSpec],
+        there: &mut BTreeMap<String, ()>,
+    ) -> Result<(), StoreError> {
+        let by_name: BTreeMap<&str, PartitionId> = specs
+            .iter()
+            .map(|spec| (spec.dir_name.as_str(), spec.id))
+            .collect();
+        let names: Vec<String> = there.keys().cloned().collect();
+        for name in names {
+            let Some(topic) = self.topic_of(&name).await? else {
+                continue;
+            };
+            if by_name
+                .get(name.as_str())
+                .is_some_and(|id| id.topic == topic)
+            {
+                continue;
+            }
+            let index = name
+                .rsplit_once('-')
+                .and_then(|(_, index)| index.parse().ok());
+            let Some(index) = index.map(PartitionIndex) else {
+                continue;
+            };
+            let id = PartitionId { topic, index };
+            let mut aside = deleted_name(&name, id);
+            if !self.image.deleted.contains(&id) {
+                tracing::warn!(%name, %topic, "a partition that the metadata log does not know is set aside");
+                aside = aside.replace("-delete", "-stray");
+            }
+            self.disk
+                .rename(&partition_dir(&name), &partition_dir(&aside))
+                .await?;
+            there.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// The topic id that a directory's `partition.metadata` names.
+    async fn topic_of(&self, name: &str) -> DiskResult<Option<Uuid>> {
+        let path = partition_dir(name).join(meta::PARTITION_METADATA);
+        match self.disk.read_file(&path).await {
+            Ok(bytes) => Ok(meta::decode_partition_metadata(&bytes).ok()),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

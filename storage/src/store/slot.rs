@@ -1,0 +1,204 @@
+//! A partition as its shard's store holds it: its log, and what the journal still holds of it.
+//!
+//! Which journal files a partition pins is known from two things:
+//! - `pinned`: no live entry of it lies in an older round.
+//! - `marks`: bytes at and after a mark's place lie in rounds at and after the mark's. One mark for
+//!   every so many bytes is enough; in between, the older mark is the careful answer.
+//!
+//! A partition with any entry in the journal has a `MovedTo` there that says what its files hold.
+//! The first entry after a clean start is that, at the exact end of its file.
+
+use std::collections::VecDeque;
+
+use crate::disk::BLOCK_BYTES;
+use crate::journal::entry::{Entry, EntrySink, Place};
+use crate::journal::queue::RoundQueue;
+use crate::log::Log;
+
+/// Log bytes between two marks. Smaller means less carried beside a move, and more marks in memory.
+const MARK_BYTES: u64 = 64 << 10;
+/// What carrying a partition costs beside its bytes, for the reserve: moved-to, log start, some
+/// epochs, a few producers.
+const STATE_BYTES: u64 = 512;
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    round: u64,
+    place: Place,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) log: Log,
+    /// The journal holds a `MovedTo` of it.
+    pub(crate) journaled: bool,
+    /// Oldest round with a live entry of it; only counts while `journaled`.
+    pub(crate) pinned: u64,
+    marks: VecDeque<Mark>,
+    /// Accepted bytes that no segment file holds.
+    pub(crate) pending: u64,
+    /// A move of it failed: it is carried for ever and takes nothing more.
+    pub(crate) failed: bool,
+    /// A move of it is running: its directory stays where it is.
+    pub(crate) moving: bool,
+}
+
+impl Slot {
+    pub(crate) fn new(log: Log) -> Self {
+        let pending = pending_bytes(&log);
+        Self {
+            log,
+            journaled: false,
+            pinned: 0,
+            marks: VecDeque::new(),
+            pending,
+            failed: false,
+            moving: false,
+        }
+    }
+
+    /// A partition whose state the journal holds from `round` on.
+    pub(crate) fn journaled_from(log: Log, round: u64) -> Self {
+        let mut slot = Self::new(log);
+        slot.journaled = true;
+        slot.pin_anew(round);
+        slot
+    }
+
+    /// Before the first entry of a partition: says what its files hold.
+    pub(crate) fn enter(&mut self, queue: &mut RoundQueue) {
+        if self.journaled {
+            return;
+        }
+        self.pin_anew(queue.next_round());
+        queue.push(self.moved_to());
+        self.journaled = true;
+    }
+
+    pub(super) fn moved_to(&self) -> Entry<'static> {
+        Entry::MovedTo {
+            partition: self.log.id(),
+            place: self.moved_place(),
+            next_offset: self.log.view().log_end,
+        }
+    }
+
+    /// Everything below is in files.
+    fn moved_place(&self) -> Place {
+        self.log.pending().first().map_or_else(
+            || self.log.place_end(),
+            |first| Place {
+                segment: first.segment,
+                position: first.moved,
+            },
+        )
+    }
+
+    /// Before an append: bytes from the log's end on lie in the queue's next round, or later.
+    pub(crate) fn mark(&mut self, queue: &RoundQueue) {
+        let place = self.log.place_end();
+        let near = self.marks.back().is_some_and(|mark| {
+            mark.place.segment == place.segment
+                && place.position < mark.place.position + MARK_BYTES
+                && place >= mark.place
+        });
+        if !near {
+            let round = queue.next_round();
+            self.marks.push_back(Mark { round, place });
+        }
+    }
+
+    /// After an append of `bytes`.
+    pub(crate) fn appended(&mut self, bytes: u64) {
+        self.pending += bytes;
+    }
+
+    /// After a move or retention: asks the log again.
+    pub(crate) fn recount(&mut self) {
+        self.pending = pending_bytes(&self.log);
+    }
+
+    /// What carrying it may cost at least, however much of it can be moved.
+    pub(crate) fn carry_bound(&self) -> u64 {
+        if !self.journaled {
+            return 0;
+        }
+        let rest = if self.failed {
+            self.pending
+        } else {
+            self.pending.min(BLOCK_BYTES as u64)
+        };
+        rest + STATE_BYTES
+    }
+
+    /// Journals again what the rounds below `rounds_below` hold of it and files do not: where it
+    /// was moved to, its state, and its bytes. With `all` bytes it pins nothing older than this
+    /// round; else bytes that surely lie in `rounds_below` or later stay where they are.
+    /// Returns the bytes carried.
+    pub(crate) fn carry(&mut self, rounds_below: u64, all: bool, queue: &mut RoundQueue) -> u64 {
+        let round = queue.next_round();
+        while self
+            .marks
+            .front()
+            .is_some_and(|mark| mark.round < rounds_below)
+        {
+            self.marks.pop_front();
+        }
+        queue.push(self.moved_to());
+        self.log.state_entries(queue);
+        let upto = self.marks.front().filter(|_| !all).map(|mark| mark.place);
+        let carried = self.carry_bytes(upto, queue);
+        match self.marks.front() {
+            Some(mark) if !all => self.pinned = mark.round.min(round),
+            _ => self.pin_anew(round),
+        }
+        carried
+    }
+
+    /// Carries pending bytes below `upto`, as one group.
+    fn carry_bytes(&self, upto: Option<Place>, queue: &mut RoundQueue) -> u64 {
+        let mut carried = 0;
+        queue.begin_group();
+        for pending in self.log.pending() {
+            let end = match upto {
+                Some(upto) if upto.segment < pending.segment => break,
+                Some(upto) if upto.segment == pending.segment => upto.position.min(pending.end),
+                _ => pending.end,
+            };
+            let mut place = Place {
+                segment: pending.segment,
+                position: pending.moved,
+            };
+            if end <= place.position {
+                continue;
+            }
+            for slice in self.log.tail_parts(place, end) {
+                queue.push(Entry::Carried {
+                    partition: self.log.id(),
+                    place,
+                    bytes: &slice,
+                });
+                place.position += slice.len() as u64;
+                carried += slice.len() as u64;
+            }
+        }
+        queue.end_group();
+        carried
+    }
+
+    /// Everything of it lies in `round` or later.
+    fn pin_anew(&mut self, round: u64) {
+        self.pinned = round;
+        self.marks.clear();
+        let place = self.moved_place();
+        self.marks.push_back(Mark { round, place });
+    }
+}
+
+fn pending_bytes(log: &Log) -> u64 {
+    log.pending()
+        .iter()
+        .map(|segment| segment.end - segment.moved)
+        .sum()
+}

@@ -1,0 +1,137 @@
+//! A clean stop: everything to segments, then one last entry that says so.
+//!
+//! What Kafka would find afterwards is a directory of its own. The padded last block of each
+//! segment is written and cut to the exact size, indexes, snapshots and epochs are written whole,
+//! the barrier passes, and only then the journal's last round says trim and clean-stop. A crash
+//! before that is a crash like any other. The log start of a partition has no other home than the
+//! journal, so that last round holds it again where it is not 0.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use thalweg_wire::ids::{PartitionId, TimestampMs};
+
+use super::Store;
+use crate::disk::{Disk, File};
+use crate::error::StoreError;
+use crate::journal::entry::{Entry, EntrySink};
+use crate::log::Log;
+use crate::segment::name::{Kind, file_name};
+
+fn active_path(log: &Log) -> Arc<Path> {
+    let name = file_name(log.place_end().segment, Kind::Log);
+    Arc::from(log.dir().join(name))
+}
+
+impl<D: Disk> Store<D> {
+    /// Stops: nothing is accepted any more, everything goes to segments, checkpoints and snapshots
+    /// are written, and the clean-stop entry is durable when it returns. The loops end.
+    ///
+    /// With a failed partition, or a full disk, the stop is an orderly one but not clean: the error
+    /// says so, the loops end, and the next start replays the journal.
+    pub async fn stop_clean(&self, now: TimestampMs) -> Result<(), StoreError> {
+        {
+            let mut state = self.state.borrow_mut();
+            state.stopping = true;
+            state.now = now;
+        }
+        self.moves.notify();
+        self.journal.notify_room();
+        self.moved
+            .until(|| (!self.state.borrow().mover_busy).then_some(()))
+            .await;
+        let stopped = self.drain().await;
+        self.journal.close();
+        stopped
+    }
+
+    async fn drain(&self) -> Result<(), StoreError> {
+        self.journal.wait(self.journal.newest()).await?;
+        let ids = self.to_drain()?;
+        let mut files = Vec::new();
+        for id in &ids {
+            self.drain_partition(*id, &mut files).await?;
+        }
+        self.barrier(&files).await?;
+        for id in &ids {
+            self.drained(*id);
+        }
+        let round = self.push_clean_stop();
+        self.journal.wait_flushed(round).await
+    }
+
+    /// Partitions with entries in the journal; none may have failed.
+    fn to_drain(&self) -> Result<Vec<PartitionId>, StoreError> {
+        let state = self.state.borrow();
+        if let Some((id, _)) = state.slots.iter().find(|(_, slot)| slot.failed) {
+            return Err(StoreError::PartitionFailed(*id));
+        }
+        let journaled = state.slots.iter().filter(|(_, slot)| slot.journaled);
+        Ok(journaled.map(|(id, _)| *id).collect())
+    }
+
+    /// Writes all of a partition to its files.
+    async fn drain_partition(
+        &self,
+        id: PartitionId,
+        files: &mut Vec<D::File>,
+    ) -> Result<(), StoreError> {
+        let pending = self.with_log(id, |log| log.pending()).unwrap_or_default();
+        for segment in &pending {
+            self.move_segment(id, segment, segment.end, files).await?;
+        }
+        let Some((end, path)) = self.with_log(id, |log| (log.place_end(), active_path(log))) else {
+            return Ok(());
+        };
+        match self.handles.existing(&path).await {
+            // Space reserved ahead goes: the file ends where the log does.
+            Ok(file) => {
+                file.truncate(end.position).await?;
+                self.handles.resized(&path, end.position);
+                files.push(file);
+            }
+            Err(error) if error.is_missing() && end.position == 0 => {}
+            Err(error) => return Err(error.into()),
+        }
+        let images = self.with_log(id, |log| log.stop_images());
+        for image in images.unwrap_or_default() {
+            self.disk.replace_file(&image.path, &image.bytes).await?;
+        }
+        self.state
+            .borrow_mut()
+            .dirs_unsynced
+            .insert(Path::new(super::lifecycle::LOG_DIR).into());
+        Ok(())
+    }
+
+    /// After the barrier.
+    fn drained(&self, id: PartitionId) {
+        let pending = self.with_log(id, |log| log.pending()).unwrap_or_default();
+        let places = pending.iter().map(|segment| crate::journal::entry::Place {
+            segment: segment.segment,
+            position: segment.end,
+        });
+        self.state.borrow_mut().moved(id, places.collect());
+    }
+
+    /// The last round: everything before it is void.
+    fn push_clean_stop(&self) -> u64 {
+        let state = self.state.borrow();
+        self.journal.push(|queue| {
+            let rounds_below = queue.next_round();
+            for (id, slot) in &state.slots {
+                let log_start = slot.log.view().log_start;
+                if log_start.0 > 0 {
+                    queue.push(slot.moved_to());
+                    queue.push(Entry::LogStart {
+                        partition: *id,
+                        offset: log_start,
+                    });
+                }
+            }
+            queue.push(Entry::Trim { rounds_below });
+            queue.push(Entry::CleanStop);
+            queue.newest()
+        })
+    }
+}

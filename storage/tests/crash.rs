@@ -1,0 +1,360 @@
+//! Crashes at any operation of the disk, many times over: promises 1 to 3 on the seeded disk.
+//!
+//! A seed is several lives of a small node. In each, producers, readers and an administrator work
+//! on a handful of partitions until the disk stops answering at a drawn operation; then the power
+//! goes, what was not flushed is dropped, torn or kept, and the next life starts: with another
+//! number of shards now and then, and sometimes cut within recovery itself. What it finds must
+//! hold everything acknowledged and everything ever shown, at the same offsets, byte for byte.
+//! Some lives end by a clean stop.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use support::{
+    Model, Node, Shop, batch, boot, context, id, new_partition, read_all, seeds, summary,
+};
+use thalweg_storage::disk::MemoryDisk;
+use thalweg_storage::store::{Isolation, Mutation, ReadRequest};
+use thalweg_storage::testing::{Executor, Handle, Prng};
+use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
+
+const LIVES: usize = 5;
+const PRODUCERS: usize = 4;
+/// Polls of one life: enough for the load to end where nothing cuts it.
+const STEPS_MAX: u64 = 400_000;
+
+#[derive(Default)]
+struct World {
+    models: BTreeMap<PartitionId, Model>,
+    names: BTreeMap<PartitionId, String>,
+    topics_made: u8,
+    batches_made: u64,
+    /// Appends acknowledged in this life.
+    acked: usize,
+}
+
+type Shared = Rc<RefCell<World>>;
+
+impl World {
+    fn some_partition(&self, prng: &mut Prng) -> Option<PartitionId> {
+        let ids: Vec<_> = self
+            .models
+            .iter()
+            .filter(|(_, model)| !model.deleting)
+            .collect();
+        (!ids.is_empty()).then(|| *support::pick(prng, &ids).0)
+    }
+}
+
+/// Sends batches one after the other, each acknowledged or the life is over.
+async fn produce(node: Rc<Node>, world: Shared, mut prng: Prng, count: usize) {
+    for _ in 0..count {
+        let Some(id) = world.borrow().some_partition(&mut prng) else {
+            return;
+        };
+        let number = {
+            let mut world = world.borrow_mut();
+            world.batches_made += 1;
+            world.batches_made
+        };
+        let size = if prng.chance(0.1) {
+            6_000
+        } else {
+            8 + prng.below(600)
+        };
+        let records = 1 + prng.below(4);
+        let bytes = batch(number, records, size, 1_000 + number as i64);
+        let store = Rc::clone(node.store(id));
+        let Ok(permit) = store.admit(bytes.len(), &[id]).await else {
+            return;
+        };
+        let appended = {
+            let mut world = world.borrow_mut();
+            let Some(model) = world.models.get_mut(&id).filter(|model| !model.deleting) else {
+                continue;
+            };
+            match store.append(id, &bytes, &summary(&bytes), &context(1_000)) {
+                Ok(appended) => {
+                    model.sent(appended.base_offset, appended.end, &bytes);
+                    appended
+                }
+                Err(error) => panic!("append to {id}: {error:?}"),
+            }
+        };
+        drop(permit);
+        if store.durable(id, appended.end).await.is_ok() {
+            let mut world = world.borrow_mut();
+            world.acked += 1;
+            if let Some(model) = world.models.get_mut(&id) {
+                model.acked(appended.base_offset);
+            }
+        }
+    }
+}
+
+/// Reads as a consumer and remembers what it was shown.
+async fn consume(node: Rc<Node>, world: Shared, mut prng: Prng, handle: Handle) {
+    for _ in 0..40 {
+        let Some(id) = world.borrow().some_partition(&mut prng) else {
+            return;
+        };
+        let store = node.store(id);
+        let offset = store.partition(id).map_or(Offset(0), |view| view.log_start);
+        let request = ReadRequest {
+            offset,
+            bytes_max: 1 << 20,
+            min_one: true,
+            isolation: Isolation::HighWatermark,
+        };
+        if let Ok(answer) = store.read(id, request).await
+            && let Some(model) = world.borrow_mut().models.get_mut(&id)
+        {
+            model.shown = model.shown.max(answer.high_watermark.0);
+        }
+        for _ in 0..prng.below(20) {
+            handle.yield_now().await;
+        }
+    }
+}
+
+/// Makes and deletes topics, deletes records, and lets time go on.
+async fn administrate(node: Rc<Node>, world: Shared, mut prng: Prng, handle: Handle) {
+    for turn in 0..12 {
+        match prng.below(5) {
+            0 => make_topic(&node, &world).await,
+            1 if turn > 4 => delete_topic(&node, &world, &mut prng).await,
+            2 => delete_records(&node, &world, &mut prng).await,
+            _ => {
+                for store in &node.stores {
+                    let _ = store.maintain(TimestampMs(1_000 + turn)).await;
+                }
+            }
+        }
+        for _ in 0..prng.below(60) {
+            handle.yield_now().await;
+        }
+    }
+}
+
+async fn make_topic(node: &Node, world: &Shared) {
+    let (id, name) = {
+        let mut world = world.borrow_mut();
+        world.topics_made += 1;
+        let topic = world.topics_made;
+        // Names come back: a topic that is deleted and made again must not meet its predecessor.
+        let id = id(topic, 0);
+        let name = format!("t{}-0", topic % 6);
+        if world.names.values().any(|other| *other == name) {
+            return;
+        }
+        // The metadata record is durable before the partition is made.
+        world.names.insert(id, name.clone());
+        (id, name)
+    };
+    if node
+        .store(id)
+        .create_partition(new_partition(id, &name))
+        .await
+        .is_ok()
+    {
+        world.borrow_mut().models.insert(id, Model::default());
+    }
+}
+
+async fn delete_topic(node: &Node, world: &Shared, prng: &mut Prng) {
+    let Some(id) = world.borrow().some_partition(prng) else {
+        return;
+    };
+    world.borrow_mut().models.get_mut(&id).unwrap().deleting = true;
+    if node.store(id).delete_partition(id).await.is_ok() {
+        let mut world = world.borrow_mut();
+        world.models.get_mut(&id).unwrap().deleted = true;
+        // A new topic of this name may come from here on, in the same life; or the next start is
+        // told of the partition once more, and must find it empty.
+        if prng.chance(0.5) {
+            world.names.remove(&id);
+        }
+    }
+}
+
+async fn delete_records(node: &Node, world: &Shared, prng: &mut Prng) {
+    let Some(id) = world.borrow().some_partition(prng) else {
+        return;
+    };
+    let store = node.store(id);
+    let Some(view) = store.partition(id) else {
+        return;
+    };
+    let below = view.log_start.0
+        + prng.below(1 + (view.high_watermark.0 - view.log_start.0) as usize) as i64;
+    {
+        let mut world = world.borrow_mut();
+        let model = world.models.get_mut(&id).unwrap();
+        model.start_asked = model.start_asked.max(below);
+    }
+    if store.delete_records(id, Offset(below)).await.is_ok() {
+        let mut world = world.borrow_mut();
+        if let Some(model) = world.models.get_mut(&id) {
+            model.start_acked = model.start_acked.max(below);
+        }
+    }
+}
+
+/// One life's work.
+async fn live(node: Rc<Node>, world: Shared, mut prng: Prng, handle: Handle) {
+    let mut tasks = Vec::new();
+    for _ in 0..PRODUCERS {
+        let work = produce(Rc::clone(&node), Rc::clone(&world), prng.fork(), 40);
+        tasks.push(handle.spawn(work));
+    }
+    let readers = consume(
+        Rc::clone(&node),
+        Rc::clone(&world),
+        prng.fork(),
+        handle.clone(),
+    );
+    tasks.push(handle.spawn(readers));
+    let admin = administrate(
+        Rc::clone(&node),
+        Rc::clone(&world),
+        prng.fork(),
+        handle.clone(),
+    );
+    tasks.push(handle.spawn(admin));
+    for task in tasks {
+        task.await;
+    }
+}
+
+/// Checks what a start found against the models.
+async fn check(disk: &MemoryDisk, node: &Node, world: &Shared) -> Result<(), String> {
+    let ids: Vec<PartitionId> = world.borrow().names.keys().copied().collect();
+    for id in ids {
+        let store: &Shop = node.store(id);
+        let found = read_all(disk, store, id).await?;
+        let view = store.partition(id).ok_or("a partition is missing")?;
+        let mut world = world.borrow_mut();
+        let model = world.models.entry(id).or_default();
+        if model.deleted {
+            if view.log_end.0 != 0 {
+                return Err(format!("{id} was deleted and is back"));
+            }
+            world.names.remove(&id);
+            continue;
+        }
+        if model.deleting {
+            // Unanswered: it may be gone or not.
+            model.deleting = false;
+            if view.log_end.0 == 0 {
+                *model = Model::default();
+                continue;
+            }
+        }
+        model
+            .check(&found, view.log_start.0, view.log_end.0)
+            .map_err(|error| format!("{id}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Runs a seed; says what went wrong, and how many appends were acknowledged.
+fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
+    let mut prng = Prng::new(seed);
+    let mut disk = MemoryDisk::new(seed);
+    let world = Shared::default();
+    for topic in 1..=3 {
+        let mut world = world.borrow_mut();
+        world.topics_made = topic;
+        world.names.insert(id(topic, 0), format!("t{topic}-0"));
+        world.models.insert(id(topic, 0), Model::default());
+    }
+    let mut acked = 0;
+    for life in 0..LIVES {
+        let mut executor = Executor::new(prng.next_u64());
+        let handle = executor.handle();
+        let shards = 1 + prng.below(2) as u16;
+        if prng.chance(0.8) {
+            let cut = if prng.chance(0.2) { 60 } else { 900 };
+            disk.freeze_at(disk.operations() + 5 + prng.below(cut) as u64);
+        }
+        let clean = prng.chance(0.5);
+        let life_prng = prng.fork();
+        let life_world = Rc::clone(&world);
+        let life_disk = disk.clone();
+        let done = executor.run(
+            async move {
+                let names = life_world.borrow().names.clone();
+                let node = boot(&life_disk, &names, shards, mutation, &handle)
+                    .await
+                    .map_err(|error| format!("life {life}: {error}"))?;
+                check(&life_disk, &node, &life_world)
+                    .await
+                    .map_err(|error| format!("life {life}: {error}"))?;
+                let node = Rc::new(node);
+                live(Rc::clone(&node), life_world, life_prng, handle).await;
+                if clean {
+                    for store in &node.stores {
+                        let stopped = store.stop_clean(TimestampMs(2_000)).await;
+                        stopped.map_err(|error| format!("life {life}: stop: {error}"))?;
+                    }
+                }
+                Ok::<(), String>(())
+            },
+            STEPS_MAX,
+        );
+        drop(executor);
+        if let Some(ended) = done {
+            ended?;
+        }
+        acked += std::mem::take(&mut world.borrow_mut().acked);
+        disk = disk.crash(prng.next_u64());
+    }
+    // The last look, on a disk that answers.
+    let mut executor = Executor::new(seed);
+    let handle = executor.handle();
+    executor.block_on(async {
+        let names = world.borrow().names.clone();
+        let node = boot(&disk, &names, 1, mutation, &handle)
+            .await
+            .map_err(|e| e.to_string())?;
+        check(&disk, &node, &world).await
+    })?;
+    Ok(acked)
+}
+
+#[test]
+fn nothing_acknowledged_or_shown_is_lost() {
+    let mut acked = 0;
+    for seed in seeds(40) {
+        match run(seed, Mutation::None) {
+            Ok(count) => acked += count,
+            Err(error) => panic!("seed {seed}: {error}"),
+        }
+    }
+    assert!(acked > 1_000, "only {acked} acknowledged");
+}
+
+/// Seeds until a planted defect shows.
+fn found(mutation: Mutation, seeds: u64) -> bool {
+    (0..seeds).any(|seed| run(seed, mutation).is_err())
+}
+
+#[test]
+fn an_ack_before_the_flush_is_found() {
+    assert!(found(Mutation::AckBeforeFlush, 40));
+}
+
+#[test]
+fn a_missing_round_check_is_found() {
+    assert!(found(Mutation::UncheckedRounds, 40));
+}
+
+#[test]
+fn recycling_before_the_barrier_is_found() {
+    assert!(found(Mutation::RecycleBeforeBarrier, 100));
+}
