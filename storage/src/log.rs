@@ -38,6 +38,7 @@ mod search;
 mod moving;
 mod state;
 mod cutting;
+mod truncate;
 mod listing;
 mod load;
 mod walk;
@@ -53,6 +54,7 @@ pub use terms::{
     LoadError, Loaded, LogSpec, Origin, PartitionView, PendingSegment, Piece, ReadError, ReadPlan,
     ReadSpec, RetainPlan, TailRead, TimestampQuery,
 };
+pub use truncate::TruncateQuery;
 
 /// Sealed segments whose indexes stay in memory after they were read from their files. At 1 GiB
 /// a segment an index pair is up to 5 MiB, and a reader of old data needs one at a time.

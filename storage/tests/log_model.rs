@@ -26,6 +26,9 @@ struct Stored {
     last: i64,
     bytes: Vec<u8>,
     timestamps: Vec<i64>,
+    producer: i64,
+    /// As it was sent.
+    sent: Vec<u8>,
 }
 
 struct Model {
@@ -92,6 +95,8 @@ async fn append(model: &mut Model, harness: &mut Harness<MemoryDisk>) {
         last: appended.base_offset.0 + count - 1,
         bytes,
         timestamps,
+        producer,
+        sent: batch.clone(),
     });
     let state = model.producers.entry(producer).or_default();
     state.0 += count as i32;
@@ -118,6 +123,22 @@ async fn retry(model: &mut Model, harness: &mut Harness<MemoryDisk>) {
         refused,
         Err(AppendError::OutOfOrderSequence { .. })
     ));
+}
+
+async fn truncate(model: &mut Model, harness: &mut Harness<MemoryDisk>) {
+    let span = usize::try_from(model.end() - model.start).unwrap();
+    let offset = model.end() - (model.random.below(span + 1) / 4) as i64;
+    model.batches.retain(|batch| batch.last < offset);
+    model.durable = model.durable.min(model.end());
+    model.producers.clear();
+    for batch in &model.batches {
+        let state = model.producers.entry(batch.producer).or_default();
+        state.0 += batch.timestamps.len() as i32;
+        state.1 = Some((batch.sent.clone(), batch.base));
+    }
+    assert_eq!(harness.truncate(Offset(offset)).await.0, model.end());
+    model.start = model.start.min(model.end());
+    assert_eq!(harness.log.view().high_watermark.0, model.durable);
 }
 
 async fn read(model: &mut Model, harness: &mut Harness<MemoryDisk>) {
@@ -215,7 +236,8 @@ async fn step(model: &mut Model, harness: &mut Harness<MemoryDisk>) {
             assert_eq!(start, asked);
             harness.retain().await;
         }
-        95..97 => {
+        95 => truncate(model, harness).await,
+        96 => {
             harness.stop_clean().await;
             model.durable = model.end();
             harness.start_clean().await;

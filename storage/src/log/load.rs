@@ -75,6 +75,7 @@ async fn load_once<D: Disk>(
     let mut loader = Loader {
         disk,
         unsure_from: found.unsure_from,
+        cut: found.cut,
         end: found.end,
         tail: found.tail.clone(),
         producers_from: Offset(0),
@@ -95,6 +96,7 @@ async fn load_once<D: Disk>(
 struct Loader<'a, D: Disk> {
     disk: &'a D,
     unsure_from: Option<Offset>,
+    cut: Option<(Place, Offset)>,
     end: Option<Place>,
     tail: Vec<u8>,
     /// Producer state is held as of this offset.
@@ -178,6 +180,9 @@ impl<D: Disk> Loader<'_, D> {
         if listing.bytes(base, Kind::TxnIndex).is_some() {
             let bytes = self.read(&segment.file(Kind::TxnIndex)).await?;
             segment.txn = TxnIndex::from_bytes(&bytes);
+            if let Some((_, offset)) = self.cut {
+                segment.txn.cut(offset);
+            }
         }
         let has_index = listing.bytes(base, Kind::Index).is_some() && time_index_bytes.is_some();
         if segment.sealed && has_index && !self.is_unsure(base) {
@@ -191,7 +196,11 @@ impl<D: Disk> Loader<'_, D> {
     }
 
     fn is_unsure(&self, base: Offset) -> bool {
-        self.unsure_from.is_some_and(|from| base >= from)
+        self.unsure_from.is_some_and(|from| base >= from) || self.is_cut(base)
+    }
+
+    fn is_cut(&self, base: Offset) -> bool {
+        self.cut.is_some_and(|(place, _)| base >= place.segment)
     }
 
     fn stray_segment(&mut self, base: Offset) {
@@ -314,6 +323,8 @@ impl<D: Disk> Loader<'_, D> {
         if let Some(segment) = self.log.segments.get_mut(base) {
             segment.rewind(start.position, start.offset);
         }
+        let after = self.log.segments.after(base).map(|after| after.base);
+        let mut is_void = false;
         loop {
             let at = walk.position();
             let Some((facts, batch)) = walk.next().await? else {
@@ -322,7 +333,9 @@ impl<D: Disk> Loader<'_, D> {
             let Some(segment) = self.log.segments.get_mut(base) else {
                 break;
             };
-            if facts.base < segment.next {
+            // What was cut off lies in the file until it is cut, or written over.
+            is_void = after.is_some_and(|after| facts.base >= after);
+            if facts.base < segment.next || is_void {
                 break;
             }
             segment.note(&facts, if at > indexed { interval } else { u32::MAX });
@@ -338,7 +351,7 @@ impl<D: Disk> Loader<'_, D> {
                     .note_producer(batch.header(), batch.payload(), &facts);
             }
         }
-        self.end_scan(base, limit)
+        self.end_scan(base, if is_void { 0 } else { limit })
     }
 
     /// Whether a walk may end where it did.
@@ -373,8 +386,11 @@ impl<D: Disk> Loader<'_, D> {
         };
         let (path, time_path) = (segment.file(Kind::Index), segment.file(Kind::TimeIndex));
         let limit = segment.bytes;
-        let index = OffsetIndex::from_bytes(base, self.read_if(&path).await?, limit);
-        let time_index = TimeIndex::from_bytes(base, self.read_if(&time_path).await?);
+        let (mut index, mut time_index) = (OffsetIndex::new(base), TimeIndex::new(base));
+        if !self.is_cut(base) {
+            index = OffsetIndex::from_bytes(base, self.read_if(&path).await?, limit);
+            time_index = TimeIndex::from_bytes(base, self.read_if(&time_path).await?);
+        }
         let last = index.last().unwrap_or(zero);
         let start = match index.floor(self.producers_from) {
             floor if floor.position < last.position => floor,

@@ -22,10 +22,11 @@ pub enum Step<T, Q> {
 /// What to read from the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Log bytes: block-aligned, at most `IO_BYTES_MAX`, below the moved position. A shorter
-    /// answer is accepted at the end of the file.
+    /// Bytes of one of a segment's files: block-aligned, at most `IO_BYTES_MAX`; of the log below
+    /// the moved position. A shorter answer is accepted at the end of the file, and nothing for
+    /// one that is missing.
     Bytes {
-        /// The segment file.
+        /// The file: `.log`, or `.timeindex` or `.snapshot` to read a part of.
         path: Arc<Path>,
         /// The segment's base offset.
         segment: Offset,

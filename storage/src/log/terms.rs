@@ -241,7 +241,8 @@ pub struct PendingSegment {
     pub durable: u64,
     /// Offset after the last record below `end`.
     pub next: Offset,
-    /// True if no byte will be added: the last, partial block may be moved (padded, then cut).
+    /// True if no byte will be added: the last, partial block may be moved. The file is then cut
+    /// to `end`, also if nothing was left to move: a truncation may have left more in it.
     pub sealed: bool,
 }
 
@@ -277,6 +278,9 @@ pub struct Found {
     /// Segments from this base offset on were written since the last clean stop: their indexes are
     /// checked and rebuilt, their batches' checksums verified from the last index entry on.
     pub unsure_from: Option<Offset>,
+    /// The lowest end that an entry cut the log to. Indexes of that segment are made anew: their
+    /// files may still tell of what was behind the cut.
+    pub cut: Option<(Place, Offset)>,
     /// Newest log start among the entries.
     pub log_start: Option<Offset>,
     /// Leader epochs that began, in order.

@@ -185,6 +185,32 @@ impl Segment {
             || full
     }
 
+    /// Ends at `position`, a batch's begin, from now on, and is the active segment. What
+    /// the file holds behind is void; a cut block is read and carried before the next append.
+    pub(crate) fn cut(&mut self, position: u64, next: Offset, max: TimeEntry) {
+        if let Indexes::Held(index, time_index) = &mut self.indexes {
+            index.cut(next);
+            time_index.cut(next);
+            let last = index.last().map_or(0, |entry| entry.position);
+            self.since_entry = position - last.min(position);
+        }
+        self.txn.cut(next);
+        self.bytes = position;
+        self.next = next;
+        self.max = Some(max);
+        self.sealed = false;
+        self.snapshot = None;
+        if position == 0 {
+            self.first_timestamp = None;
+        }
+        if position < self.moved {
+            self.moved = position;
+            self.chain = None;
+        } else if let Some(chain) = &mut self.chain {
+            chain.truncate(position);
+        }
+    }
+
     /// No batch will be added: the last time entry is made.
     pub(crate) fn seal(&mut self) {
         self.sealed = true;

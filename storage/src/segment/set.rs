@@ -79,7 +79,15 @@ impl SegmentSet {
         self.segments.pop_front()
     }
 
-    /// Replaces the only segment.
+    /// Takes the active segment out, unless it is the only one; the one before is active then.
+    pub(crate) fn pop_newest(&mut self) -> Option<Segment> {
+        if self.segments.len() < 2 {
+            return None;
+        }
+        self.segments.pop_back()
+    }
+
+    /// Replaces all segments.
     pub(crate) fn replace_all(&mut self, segment: Segment) -> VecDeque<Segment> {
         std::mem::replace(&mut self.segments, VecDeque::from([segment]))
     }

@@ -31,6 +31,7 @@ pub(crate) enum Kept {
     LogStart(Offset),
     Epoch(Epoch, Offset),
     State(Vec<u8>),
+    Truncate(Offset, Place),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,7 @@ impl EntrySink for Journal {
                 ..
             } => Kept::Epoch(epoch, start_offset),
             Entry::ProducerState { bytes, .. } => Kept::State(bytes.to_vec()),
+            Entry::TruncateTo { offset, place, .. } => Kept::Truncate(offset, place),
             other => panic!("no log causes {other:?}"),
         });
     }
@@ -148,8 +150,13 @@ impl<D: Disk> Harness<D> {
             } => {
                 assert_eq!(position % BLOCK_BYTES as u64, 0);
                 assert_eq!(bytes % BLOCK_BYTES, 0);
-                let file = self.disk.open(path, OpenMode::Read).await.unwrap();
-                Fetched::Bytes(file.read_at(*position, *bytes).await.unwrap().to_vec())
+                match self.disk.open(path, OpenMode::Read).await {
+                    Ok(file) => {
+                        let read = file.read_at(*position, *bytes).await.unwrap();
+                        Fetched::Bytes(read.to_vec())
+                    }
+                    Err(_) => Fetched::Bytes(Vec::new()),
+                }
             }
             Need::Indexes {
                 index, time_index, ..
@@ -227,6 +234,29 @@ impl<D: Disk> Harness<D> {
         self.unlink().await;
     }
 
+    pub(crate) async fn truncate(&mut self, offset: Offset) -> Offset {
+        if self.journal.moved.is_none() {
+            self.journal.moved = Some(self.log.place_end());
+        }
+        let mut step = self.log.truncate_to(offset, &mut self.journal).unwrap();
+        let end = loop {
+            match step {
+                Step::Done(end) => break end,
+                Step::Need(need, query) => {
+                    let fetched = self.feed(&need).await;
+                    let fed = fetched.fed();
+                    step = self
+                        .log
+                        .resume_truncate(query, fed, &mut self.journal)
+                        .unwrap();
+                }
+            }
+        };
+        self.unlink().await;
+        self.write(self.log.index_images()).await;
+        end
+    }
+
     pub(crate) async fn unlink(&mut self) {
         for path in self.log.take_removed() {
             match self.disk.remove(&path).await {
@@ -257,6 +287,12 @@ impl<D: Disk> Harness<D> {
                 self.write_log(&pending.path, from, to).await;
             }
             if pending.sealed && to == pending.end {
+                let file = self
+                    .disk
+                    .open(&pending.path, OpenMode::Write)
+                    .await
+                    .unwrap();
+                file.truncate(to).await.unwrap();
                 self.write(self.log.seal_images(pending.segment)).await;
             }
             self.log.moved(Place {
@@ -321,6 +357,11 @@ impl<D: Disk> Harness<D> {
         self.log.on_durable(end);
         self.move_some(u64::from(u32::MAX), true).await;
         assert_eq!(self.log.pending(), [], "all is moved");
+        let end = self.log.place_end();
+        let path = self.log.dir().join(format!("{:020}.log", end.segment.0));
+        if let Ok(file) = self.disk.open(&path, OpenMode::Write).await {
+            file.truncate(end.position).await.unwrap();
+        }
         self.write(self.log.stop_images()).await;
         self.unlink().await;
     }
@@ -354,10 +395,27 @@ impl<D: Disk> Harness<D> {
                 }
                 Kept::Epoch(epoch, start) => found.epochs.push((*epoch, *start)),
                 Kept::State(state) => found.state = Some(state.clone()),
+                Kept::Truncate(next, place) => {
+                    end = Some(*place);
+                    found.unsure_from = found.unsure_from.map(|from| from.min(place.segment));
+                    found.epochs.retain(|(_, start)| start < next);
+                    found.state = None;
+                    let lowest = found.cut.map_or(*place, |(old, _)| old.min(*place));
+                    let least = found.cut.map_or(*next, |(_, old)| old.min(*next));
+                    found.cut = Some((lowest, least));
+                    found.log_start = found.log_start.map(|start| start.min(*next));
+                    images.retain(|segment, _| *segment <= place.segment);
+                    if let Some(ranges) = images.get_mut(&place.segment) {
+                        cut_ranges(ranges, place.position);
+                    }
+                }
             }
         }
         let start = found.log_start.unwrap_or(Offset(0));
         found.end = end;
+        images.retain(|segment, ranges| {
+            !ranges.is_empty() || Some(*segment) == end.map(|e| e.segment)
+        });
         for (segment, ranges) in images {
             let tail = self.lay(segment, ranges, end.unwrap()).await;
             found.tail = tail;
@@ -372,7 +430,10 @@ impl<D: Disk> Harness<D> {
         let name = format!("{:020}.log", segment.0);
         let path = self.log.dir().join(name);
         let mut image = self.disk.read_file(&path).await.unwrap_or_default();
-        let mut to = 0;
+        let mut to = match segment == end.segment {
+            true => usize::try_from(end.position).unwrap(),
+            false => 0,
+        };
         for (position, bytes) in ranges {
             let from = usize::try_from(position).unwrap();
             to = to.max(from + bytes.len());
@@ -412,6 +473,13 @@ impl<D: Disk> Harness<D> {
             let carried: usize = self.journal.entries.iter().map(bytes_of).sum();
             assert_eq!(carried, tail.len());
         }
+    }
+}
+
+fn cut_ranges(ranges: &mut Vec<(u64, Vec<u8>)>, end: u64) {
+    ranges.retain(|(position, _)| *position < end);
+    for (position, bytes) in ranges {
+        bytes.truncate(usize::try_from(end - *position).unwrap());
     }
 }
 
