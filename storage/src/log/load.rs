@@ -333,8 +333,8 @@ impl<D: Disk> Loader<'_, D> {
             let Some(segment) = self.log.segments.get_mut(base) else {
                 break;
             };
-            // What was cut off lies in the file until it is cut, or written over.
-            is_void = after.is_some_and(|after| facts.base >= after);
+            // Whole already: what was cut off lies in the file until the file is cut.
+            is_void = after == Some(segment.next);
             if facts.base < segment.next || is_void {
                 break;
             }

@@ -29,6 +29,7 @@ pub(crate) fn found_of(journaled: &Journaled, tail: Vec<u8>) -> Found {
         tail,
         unsure_from: (!journaled.is_plain())
             .then(|| journaled.moved.map_or(Offset(0), |moved| moved.segment)),
+        cut: journaled.cut,
         log_start: journaled.log_start,
         epochs: journaled.epochs.clone(),
         state: journaled.state.clone(),

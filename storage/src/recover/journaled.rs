@@ -43,8 +43,8 @@ pub(crate) struct Journaled {
     pub(crate) epochs: Vec<(Epoch, Offset)>,
     pub(crate) state: Option<Vec<u8>>,
     state_parts: Vec<u8>,
-    /// A truncation is among the entries: files may hold bytes behind the end.
-    pub(crate) truncated: bool,
+    /// The lowest cut among the entries: files may tell of what was behind it.
+    pub(crate) cut: Option<(Place, Offset)>,
 }
 
 /// All partitions of some journals.
@@ -145,7 +145,7 @@ impl Journaled {
         self.ranges.is_empty()
             && self.epochs.is_empty()
             && self.state.is_none()
-            && !self.truncated
+            && self.cut.is_none()
             && self.moved.is_some()
     }
 
@@ -178,7 +178,8 @@ impl Journaled {
 
     fn truncate(&mut self, offset: Offset, place: Place) {
         self.parts.clear();
-        self.truncated = true;
+        let lowest = self.cut.unwrap_or((place, offset));
+        self.cut = Some((lowest.0.min(place), lowest.1.min(offset)));
         self.ranges.retain(|range| range.place < place);
         for range in &mut self.ranges {
             if range.end() > place && range.place.segment == place.segment {
