@@ -1,8 +1,8 @@
 //! The directories in `log/`: those that must be there, and those that belong to nobody.
 //!
 //! The metadata log says which partitions exist; a directory is missing if the node stopped right
-//! after making the topic. A directory of a partition that was deleted, but not yet renamed, gets
-//! its `-delete` name. One that the metadata log does not know of is set aside under Kafka's
+//! after making the topic. A directory of a partition whose deletion is journaled, but that was not
+//! renamed yet, gets its `-delete` name, whatever the metadata log says: its end was answered. One that the metadata log does not know of is set aside under Kafka's
 //! `-stray` name and told of: records are never removed on the strength of a missing entry.
 
 use std::collections::BTreeMap;
@@ -77,12 +77,6 @@ impl<D: Disk> Recovery<D> {
             let Some(topic) = self.topic_of(&name).await? else {
                 continue;
             };
-            if by_name
-                .get(name.as_str())
-                .is_some_and(|id| id.topic == topic)
-            {
-                continue;
-            }
             let index = name
                 .rsplit_once('-')
                 .and_then(|(_, index)| index.parse().ok());
@@ -90,10 +84,18 @@ impl<D: Disk> Recovery<D> {
                 continue;
             };
             let id = PartitionId { topic, index };
+            let is_deleted = self.image.deleted.contains(&id);
+            if by_name.get(name.as_str()) == Some(&id) && !is_deleted {
+                continue;
+            }
             let mut aside = deleted_name(&name, id);
-            if !self.image.deleted.contains(&id) {
+            if !is_deleted {
                 tracing::warn!(%name, %topic, "a partition that the metadata log does not know is set aside");
                 aside = aside.replace("-delete", "-stray");
+            }
+            if there.contains_key(&aside) {
+                // An earlier recovery did it, and was cut: what bears the name now is new and empty.
+                continue;
             }
             self.disk
                 .rename(&partition_dir(&name), &partition_dir(&aside))
