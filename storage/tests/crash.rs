@@ -355,6 +355,11 @@ fn a_missing_round_check_is_found() {
 }
 
 #[test]
+fn a_resurrecting_delete_is_found() {
+    assert!(found(Mutation::ResurrectDeleted, 100));
+}
+
+#[test]
 fn recycling_before_the_barrier_is_found() {
     assert!(found(Mutation::RecycleBeforeBarrier, 100));
 }

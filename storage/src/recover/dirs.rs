@@ -75,6 +75,11 @@ impl<D: Disk> Recovery<D> {
         let names: Vec<String> = there.keys().cloned().collect();
         for name in names {
             let Some(topic) = self.topic_of(&name).await? else {
+                // Cut while it was made: nothing is ever written to a directory without it, so it
+                // is made once more, where there is a partition of the name.
+                if by_name.contains_key(name.as_str()) {
+                    there.remove(&name);
+                }
                 continue;
             };
             let index = name
