@@ -330,13 +330,15 @@ fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
 #[test]
 fn nothing_acknowledged_or_shown_is_lost() {
     let mut acked = 0;
-    for seed in seeds(40) {
+    let seeds = seeds(60);
+    let many = seeds.end - seeds.start > 10;
+    for seed in seeds {
         match run(seed, Mutation::None) {
             Ok(count) => acked += count,
             Err(error) => panic!("seed {seed}: {error}"),
         }
     }
-    assert!(acked > 1_000, "only {acked} acknowledged");
+    assert!(!many || acked > 1_000, "only {acked} acknowledged");
 }
 
 /// Seeds until a planted defect shows.
