@@ -27,6 +27,9 @@ use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{Fault, Query, QueryAnswer};
 
+/// The first version that tells the epoch.
+const EPOCH: i16 = 4;
+
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
@@ -66,7 +69,7 @@ pub async fn handle<D: Disk>(
     let answers = core.query(questions).await;
     for ((t, p), answer) in places.into_iter().zip(answers) {
         if let Some(row) = topics.get_mut(t).and_then(|t| t.partitions.get_mut(p)) {
-            fill(row, answer);
+            fill(row, answer, request.version);
         }
     }
     request.respond(&ListOffsetsResponse {
@@ -144,12 +147,14 @@ fn query(timestamp: i64, version: i16) -> Option<Option<TimestampQuery>> {
     }
 }
 
-fn fill(row: &mut ListOffsetsPartitionResponse, answer: Result<QueryAnswer, Fault>) {
+fn fill(row: &mut ListOffsetsPartitionResponse, answer: Result<QueryAnswer, Fault>, version: i16) {
     match answer {
         Ok(QueryAnswer::Offset(Some(found))) => {
             row.timestamp = found.timestamp.0;
             row.offset = found.offset.0;
-            row.leader_epoch = found.epoch.0;
+            if version >= EPOCH {
+                row.leader_epoch = found.epoch.0;
+            }
         }
         // No record is that late: offset and timestamp stay -1.
         Ok(_) => {}
