@@ -214,6 +214,10 @@ impl Log {
             // Retention took it while the disk worked.
             return Ok(self.find_by_index(spec.offset));
         };
+        if at.position == 0 && spec.offset <= segment.base && segment.bytes > 0 {
+            // The first batch of the segment, whichever that is.
+            return Ok(Next::Stage(Stage::End { from: at }));
+        }
         let mut position = at.position;
         while position < segment.bytes {
             let place = Place { position, ..at };
