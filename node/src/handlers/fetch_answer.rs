@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use thalweg_storage::disk::Disk;
+use thalweg_storage::disk::{Disk, Slice};
 use thalweg_storage::log::Piece;
 use thalweg_storage::read::{FileRange, ReaderId};
 use thalweg_wire::bytes::Records;
@@ -94,9 +94,30 @@ pub(super) async fn respond<D: Disk>(
         .into_iter()
         .map(|found| {
             let partition = found.partition;
-            let pieces = found.part.pieces.into_iter();
+            let pieces = found.part.pieces;
+            let rests: Vec<Vec<Slice>> = (1..=pieces.len()).map(|at| rest(&pieces, at)).collect();
+            let pieces = pieces.into_iter().zip(rests);
             pieces
-                .map(|piece| source(piece, partition, reader, &binder))
+                .map(|(piece, rest)| match piece {
+                    Piece::Memory(slice) => Source::Memory(slice).stored(),
+                    Piece::File {
+                        path,
+                        position,
+                        bytes,
+                        ..
+                    } => Source::Late(LateRange {
+                        binder: Rc::clone(&binder),
+                        topic: partition.map_or(Uuid::ZERO, |partition| partition.topic),
+                        reader,
+                        range: FileRange {
+                            path,
+                            position,
+                            bytes,
+                            rest,
+                        },
+                    })
+                    .stored(),
+                })
                 .collect()
         })
         .collect();
@@ -117,34 +138,14 @@ fn memory_bytes(piece: &Piece) -> usize {
     }
 }
 
-fn source(
-    piece: Piece,
-    partition: Option<PartitionId>,
-    reader: ReaderId,
-    binder: &Rc<dyn Binder>,
-) -> Stored<Source> {
-    match (piece, partition) {
-        (Piece::Memory(slice), _) => Source::Memory(slice).stored(),
-        (
-            Piece::File {
-                path,
-                position,
-                bytes,
-                ..
-            },
-            partition,
-        ) => Source::Late(LateRange {
-            binder: Rc::clone(binder),
-            topic: partition.map_or(Uuid::ZERO, |partition| partition.topic),
-            reader,
-            range: FileRange {
-                path,
-                position,
-                bytes,
-            },
-        })
-        .stored(),
-    }
+/// The memory that follows in an answer from piece `at` on: a batch whose last block was not moved
+/// yet ends there.
+fn rest(pieces: &[Piece], at: usize) -> Vec<Slice> {
+    let following = pieces.iter().skip(at).map_while(|piece| match piece {
+        Piece::Memory(slice) => Some(slice.clone()),
+        Piece::File { .. } => None,
+    });
+    following.collect()
 }
 
 fn topics(version: i16, found: &[Found]) -> Vec<FetchableTopicResponse<'static>> {

@@ -45,8 +45,9 @@ use verify::{Corrupt, Verifier};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReaderId(pub u64);
 
-/// Whole batches in a segment file, all of them final.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Batches in a segment file, all of it final. Only the last batch may go on beyond the range: the
+/// rest of its block was not moved yet.
+#[derive(Clone, Debug)]
 pub struct FileRange {
     /// The segment's file, relative to the data directory.
     pub path: Arc<Path>,
@@ -54,6 +55,9 @@ pub struct FileRange {
     pub position: u64,
     /// Count.
     pub bytes: usize,
+    /// What follows in memory, if the last batch goes on there: without its end it cannot be
+    /// verified.
+    pub rest: Vec<Slice>,
 }
 
 impl FileRange {
@@ -244,7 +248,7 @@ impl<D: Disk> SegmentReader<D> {
         let was_resident = walked.map_err(|cause| DiskError::new("read", &range.path, cause))?;
         if was_resident {
             verifier
-                .finish()
+                .finish_with(&range.rest)
                 .map_err(|corrupt| corrupt_in(range, corrupt))?;
             self.count(|counters| counters.verified_bytes += range.bytes as u64);
         }
@@ -258,7 +262,7 @@ impl<D: Disk> SegmentReader<D> {
     ) -> Result<Bound, BindError> {
         let _share = self.budget.take(range.bytes);
         let parts = fill::read_through(&segment.file, range).await?;
-        verify::verify(range.position, &parts).map_err(|corrupt| corrupt_in(range, corrupt))?;
+        verify(range, &parts)?;
         segment.set_verified(range.position..range.end());
         self.count(|counters| counters.fill_bytes += range.bytes as u64);
         Ok(Bound::Memory(parts))
@@ -270,11 +274,11 @@ impl<D: Disk> SegmentReader<D> {
         range: &FileRange,
     ) -> Result<Bound, BindError> {
         let mut parts = self.cold.read(&segment.file, range).await?;
-        if verify::verify(range.position, &parts).is_err() {
+        if verify(range, &parts).is_err() {
             // A block that was read ahead may be older than the move that filled it.
             self.cold.forget(&range.path);
             parts = self.cold.read(&segment.file, range).await?;
-            verify::verify(range.position, &parts).map_err(|corrupt| corrupt_in(range, corrupt))?;
+            verify(range, &parts)?;
         }
         self.count(|counters| counters.direct_bytes += range.bytes as u64);
         Ok(Bound::Memory(parts))
@@ -285,6 +289,10 @@ impl<D: Disk> SegmentReader<D> {
         change(&mut counters);
         self.counters.set(counters);
     }
+}
+
+fn verify(range: &FileRange, parts: &[Slice]) -> Result<(), BindError> {
+    verify::verify(range.position, parts, &range.rest).map_err(|corrupt| corrupt_in(range, corrupt))
 }
 
 fn corrupt_in(range: &FileRange, corrupt: Corrupt) -> BindError {

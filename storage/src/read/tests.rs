@@ -36,6 +36,7 @@ fn range(name: &str, from: u64, to: u64) -> FileRange {
         path: Path::new(name).into(),
         position: from,
         bytes,
+        rest: Vec::new(),
     }
 }
 

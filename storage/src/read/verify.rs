@@ -77,6 +77,24 @@ impl Verifier {
         }
     }
 
+    /// The range is over; its last batch may end within `rest`, of which no more is looked at.
+    pub fn finish_with<P: AsRef<[u8]>>(mut self, rest: &[P]) -> Result<(), Corrupt> {
+        for part in rest {
+            let mut part = part.as_ref();
+            while self.failed.is_none() && self.have > 0 && !part.is_empty() {
+                let wanted = if self.have < PREFIX_BYTES {
+                    PREFIX_BYTES - self.have
+                } else {
+                    self.rest
+                };
+                let (taken, left) = part.split_at(part.len().min(wanted));
+                self.feed(taken)?;
+                part = left;
+            }
+        }
+        self.finish()
+    }
+
     fn take_prefix<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let count = bytes.len().min(PREFIX_BYTES - self.have);
         let (taken, left) = bytes.split_at(count);
@@ -125,13 +143,13 @@ impl Verifier {
     }
 }
 
-/// Checks whole batches that begin at file position `position`.
-pub fn verify<P: AsRef<[u8]>>(position: u64, parts: &[P]) -> Result<(), Corrupt> {
+/// Checks batches that begin at file position `position`; the last may end within `rest`.
+pub fn verify<P: AsRef<[u8]>>(position: u64, parts: &[P], rest: &[P]) -> Result<(), Corrupt> {
     let mut verifier = Verifier::new(position);
     for part in parts {
         verifier.feed(part.as_ref())?;
     }
-    verifier.finish()
+    verifier.finish_with(rest)
 }
 
 #[cfg(test)]
@@ -154,7 +172,7 @@ pub(super) mod tests {
         let bytes = [batch(61, 1), batch(5000, 2), batch(70, 3)].concat();
         for cut in [1, 2, 20, 21, 22, 61, 500, bytes.len()] {
             let parts: Vec<&[u8]> = bytes.chunks(cut).collect();
-            assert_eq!(verify(100, &parts), Ok(()), "parts of {cut}");
+            assert_eq!(verify(100, &parts, &[]), Ok(()), "parts of {cut}");
         }
     }
 
@@ -169,7 +187,7 @@ pub(super) mod tests {
             let mut bad = bytes.clone();
             bad[at] ^= 4;
             assert_eq!(
-                verify(1000, &[bad]),
+                verify(1000, &[bad], &[]),
                 Err(Corrupt { position: 1061 }),
                 "byte {at}"
             );
@@ -179,9 +197,34 @@ pub(super) mod tests {
     #[test]
     fn zeros_and_half_batches_fail() {
         let bytes = batch(100, 1);
-        assert_eq!(verify(0, &[[0; 64]]), Err(Corrupt { position: 0 }));
-        assert_eq!(verify(7, &[&bytes[..99]]), Err(Corrupt { position: 7 }));
-        assert_eq!(verify(7, &[&bytes[..5]]), Err(Corrupt { position: 7 }));
-        assert_eq!(verify::<&[u8]>(7, &[]), Ok(()));
+        assert_eq!(verify(0, &[[0; 64]], &[]), Err(Corrupt { position: 0 }));
+        assert_eq!(
+            verify(7, &[&bytes[..99]], &[]),
+            Err(Corrupt { position: 7 })
+        );
+        assert_eq!(verify(7, &[&bytes[..5]], &[]), Err(Corrupt { position: 7 }));
+        assert_eq!(verify::<&[u8]>(7, &[], &[]), Ok(()));
+    }
+
+    #[test]
+    fn the_last_batch_may_end_in_memory() {
+        let bytes = [batch(61, 1), batch(300, 2), batch(90, 3)].concat();
+        for cut in [62, 70, 81, 82, 83, 200, 360] {
+            let (file, rest) = bytes.split_at(cut);
+            let parts: Vec<&[u8]> = rest.chunks(7).collect();
+            assert_eq!(verify(0, &[file], &[rest]), Ok(()), "cut at {cut}");
+            let mut walk = Verifier::new(0);
+            walk.feed(file).unwrap();
+            assert_eq!(walk.finish_with(&parts), Ok(()), "cut at {cut}, in parts");
+            let short = &rest[..361 - cut - 1];
+            assert_eq!(
+                verify(0, &[file], &[short]),
+                Err(Corrupt { position: 61 }),
+                "cut at {cut}"
+            );
+            let mut bad = rest.to_vec();
+            bad[361 - cut - 1] ^= 1;
+            assert!(verify(0, &[file], &[bad.as_slice()]).is_err(), "{cut}");
+        }
     }
 }
