@@ -62,7 +62,10 @@ struct Inner {
     slots: RefCell<Slots>,
     signal: Arc<Signal>,
     foreign: Foreign,
+    /// No new operation is taken.
     is_stopping: Cell<bool>,
+    /// Nothing is pending, and nobody waits for a wake-up any more.
+    is_stopped: Cell<bool>,
 }
 
 impl Ring {
@@ -81,6 +84,7 @@ impl Ring {
             foreign: Foreign::new(Arc::clone(&signal)),
             signal,
             is_stopping: Cell::new(false),
+            is_stopped: Cell::new(false),
         };
         Ok(Self {
             inner: Rc::new(inner),
@@ -219,6 +223,7 @@ impl Ring {
             std::task::Poll::Pending
         })
         .await;
+        self.inner.is_stopped.set(true);
         self.inner.signal.ring();
     }
 

@@ -171,3 +171,36 @@ fn stopping_refuses_new_work() {
         Some(libc::EBUSY)
     );
 }
+
+/// The task that reads the eventfd used to end as soon as nothing was pending, before a task that
+/// it had just woken made its call: nobody was left to tell of the call's end, and a stop that met
+/// the journal's growth hung.
+#[test]
+fn a_blocking_call_begun_while_stopping_is_waited_for() {
+    let dir = TempDir::new("ring");
+    let builder = glommio::LocalExecutorBuilder::default()
+        .ring_depth(64)
+        .io_memory(1 << 20);
+    let executor = builder.spawn(move || async move {
+        let (ring, file) = (Ring::new().unwrap(), file_in(&dir));
+        let driving = glommio::spawn_local(ring.clone().drive());
+        let worker = ring.clone();
+        let working = glommio::spawn_local(async move {
+            let write = worker.write(&file, 0, vec![block(1)], Durable::No);
+            write.await.bytes().unwrap();
+            let (go, told) = std::sync::mpsc::channel();
+            let (job, answer) = worker.foreign().wrap(move || told.recv());
+            let mut answer = std::pin::pin!(answer);
+            std::thread::spawn(job);
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(answer.as_mut().poll(&mut context).is_pending());
+            go.send(()).unwrap();
+            answer.await.unwrap();
+        });
+        glommio::yield_if_needed().await;
+        ring.stop().await;
+        working.await;
+        driving.await.unwrap();
+    });
+    executor.unwrap().join().unwrap();
+}

@@ -115,7 +115,9 @@ impl Ring {
         loop {
             file.read_at(0, 8).await?;
             self.reap();
-            if self.inner.is_stopping.get() && self.pending() == 0 {
+            // Not as soon as nothing is pending: a task woken just now may still make a blocking
+            // call, whose end nobody else would tell to whoever waits in `stop`.
+            if self.inner.is_stopped.get() {
                 file.close().await?;
                 return Ok(());
             }
