@@ -194,7 +194,16 @@ impl std::fmt::Display for Ending {
 struct Entry {
     answer: RefCell<Option<Answer>>,
     _bytes: Permit,
-    _shard_bytes: Permit,
+    /// Given back when the request is answered: a peer that does not read its answers keeps its
+    /// own connection's share, not the shard's.
+    shard_bytes: RefCell<Option<Permit>>,
+}
+
+impl Entry {
+    fn finish(&self, answer: Answer) {
+        *self.answer.borrow_mut() = Some(answer);
+        self.shard_bytes.take();
+    }
 }
 
 /// Requests that are read and not yet answered, in order.
@@ -361,14 +370,14 @@ async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: F
     let entry = Rc::new(Entry {
         answer: RefCell::new(None),
         _bytes: bytes,
-        _shard_bytes: shard_bytes,
+        shard_bytes: RefCell::new(Some(shard_bytes)),
     });
     pipeline.entries.borrow_mut().push_back(Rc::clone(&entry));
     link.in_flight.set(pipeline.entries.borrow().len());
     let mut work = net.service.call(frame, link);
     // Most requests make progress, and many are done, without waiting: no task for those.
     if let Some(answer) = poll_once(&mut work) {
-        *entry.answer.borrow_mut() = Some(answer);
+        entry.finish(answer);
         pipeline.ready.notify();
         return true;
     }
@@ -377,7 +386,7 @@ async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: F
         Queue::Network,
         Box::pin(async move {
             let answer = work.await;
-            *entry.answer.borrow_mut() = Some(answer);
+            entry.finish(answer);
             pipeline.ready.notify();
         }),
     );
