@@ -16,10 +16,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use support::{
-    Model, Node, Shop, batch, boot, context, id, new_partition, read_all, seeds, summary,
+    Model, Node, Shop, batch, boot, context, id, new_partition, read_all, seeds, small, summary,
 };
 use thalweg_storage::disk::MemoryDisk;
-use thalweg_storage::store::{Isolation, Mutation, ReadRequest};
+use thalweg_storage::disk::memory::FaultPlan;
+use thalweg_storage::error::{RequestError, StoreError};
+use thalweg_storage::store::{Durability, Isolation, Mutation, ReadRequest, StoreConfig};
 use thalweg_storage::testing::{Executor, Handle, Prng};
 use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
 
@@ -83,6 +85,8 @@ async fn produce(node: Rc<Node>, world: Shared, mut prng: Prng, count: usize) {
                     model.sent(appended.base_offset, appended.end, &bytes);
                     appended
                 }
+                // Poisoned, or a move of the partition failed.
+                Err(RequestError::Store(_)) => continue,
                 Err(error) => panic!("append to {id}: {error:?}"),
             }
         };
@@ -262,10 +266,71 @@ async fn check(disk: &MemoryDisk, node: &Node, world: &Shared) -> Result<(), Str
     Ok(())
 }
 
+/// Why a life ended early.
+enum Failure {
+    /// The disk answered with an error, as it was told to.
+    Disk,
+    /// A promise is broken.
+    Wrong(String),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Disk(_) | StoreError::Poisoned(_) | StoreError::PartitionFailed(_) => {
+                Self::Disk
+            }
+            other => Self::Wrong(other.to_string()),
+        }
+    }
+}
+
+/// One start of the node, until it ends or the disk stops answering.
+struct Life {
+    disk: MemoryDisk,
+    world: Shared,
+    shards: u16,
+    config: StoreConfig,
+    clean: bool,
+}
+
+impl Life {
+    async fn run(self, prng: Prng, handle: Handle) -> Result<(), Failure> {
+        let names = self.world.borrow().names.clone();
+        let node = boot(&self.disk, &names, self.shards, self.config, &handle).await?;
+        check(&self.disk, &node, &self.world)
+            .await
+            .map_err(Failure::Wrong)?;
+        let node = Rc::new(node);
+        live(Rc::clone(&node), self.world, prng, handle).await;
+        if self.clean {
+            for store in &node.stores {
+                store.stop_clean(TimestampMs(2_000)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Runs a seed; says what went wrong, and how many appends were acknowledged.
 fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
     let mut prng = Prng::new(seed);
-    let mut disk = MemoryDisk::new(seed);
+    let faulty = prng.chance(0.3);
+    let plan = FaultPlan {
+        write_error: if faulty { 0.002 } else { 0.0 },
+        flush_error: if faulty { 0.002 } else { 0.0 },
+        ..FaultPlan::default()
+    };
+    let mut disk = MemoryDisk::with_faults(seed, plan);
+    let durability = match prng.chance(0.2) {
+        true => Durability::Write,
+        false => Durability::Flush,
+    };
+    let config = StoreConfig {
+        durability,
+        mutation,
+        ..small()
+    };
     let world = Shared::default();
     for topic in 1..=3 {
         let mut world = world.borrow_mut();
@@ -274,7 +339,7 @@ fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
         world.models.insert(id(topic, 0), Model::default());
     }
     let mut acked = 0;
-    for life in 0..LIVES {
+    for number in 0..LIVES {
         let mut executor = Executor::new(prng.next_u64());
         let handle = executor.handle();
         let shards = 1 + prng.below(2) as u16;
@@ -284,42 +349,37 @@ fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
         }
         let clean = prng.chance(0.5);
         let life_prng = prng.fork();
-        let life_world = Rc::clone(&world);
-        let life_disk = disk.clone();
-        let done = executor.run(
-            async move {
-                let names = life_world.borrow().names.clone();
-                let node = boot(&life_disk, &names, shards, mutation, &handle)
-                    .await
-                    .map_err(|error| format!("life {life}: {error}"))?;
-                check(&life_disk, &node, &life_world)
-                    .await
-                    .map_err(|error| format!("life {life}: {error}"))?;
-                let node = Rc::new(node);
-                live(Rc::clone(&node), life_world, life_prng, handle).await;
-                if clean {
-                    for store in &node.stores {
-                        let stopped = store.stop_clean(TimestampMs(2_000)).await;
-                        stopped.map_err(|error| format!("life {life}: stop: {error}"))?;
-                    }
-                }
-                Ok::<(), String>(())
-            },
-            STEPS_MAX,
-        );
+        let life = Life {
+            disk: disk.clone(),
+            world: Rc::clone(&world),
+            shards,
+            config,
+            clean,
+        };
+        let done = executor.run(life.run(life_prng, handle), STEPS_MAX);
         drop(executor);
-        if let Some(ended) = done {
-            ended?;
+        match done {
+            Some(Err(Failure::Wrong(error))) => return Err(format!("life {number}: {error}")),
+            // A fault that was drawn, or the cut: this life is over, the next one counts.
+            Some(Err(Failure::Disk) | Ok(())) | None => {}
         }
         acked += std::mem::take(&mut world.borrow_mut().acked);
-        disk = disk.crash(prng.next_u64());
+        disk = match durability {
+            Durability::Flush => disk.crash(prng.next_u64()),
+            // Only the process ends: what was written stays.
+            Durability::Write => {
+                disk.freeze_at(u64::MAX);
+                disk
+            }
+        };
     }
-    // The last look, on a disk that answers.
+    // The last look, on a disk that answers and has no faults.
+    disk.set_faults(FaultPlan::default());
     let mut executor = Executor::new(seed);
     let handle = executor.handle();
     executor.block_on(async {
         let names = world.borrow().names.clone();
-        let node = boot(&disk, &names, 1, mutation, &handle)
+        let node = boot(&disk, &names, 1, config, &handle)
             .await
             .map_err(|e| e.to_string())?;
         check(&disk, &node, &world).await

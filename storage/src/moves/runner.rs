@@ -206,27 +206,15 @@ impl<D: Disk> Store<D> {
         to: u64,
         files: &mut Vec<D::File>,
     ) -> DiskResult<()> {
-        if to > segment.moved {
+        if to > segment.moved || segment.sealed {
             let file = self.grown_file(&segment.path, to).await?;
-            let step = self.config.move_write_bytes as u64;
-            let mut from = segment.moved;
-            while from < to {
-                let upto = to.min(from + step);
-                let place = Place {
-                    segment: segment.segment,
-                    position: from,
-                };
-                let parts = self.with_log(id, |log| log.move_parts(place, upto));
-                let parts = parts.unwrap_or_default();
-                if parts.is_empty() {
-                    // Deleted meanwhile: nothing of it counts any more.
-                    return Ok(());
-                }
-                file.write_at(from, parts, false).await?;
-                self.state.borrow_mut().counters.moved_bytes += upto - from;
-                from = upto;
+            if !self.write_blocks(id, segment, to, &file).await? {
+                // Deleted meanwhile: nothing of it counts any more.
+                return Ok(());
             }
-            if !to.is_multiple_of(BLOCK_BYTES as u64) || segment.sealed {
+            // A sealed segment that ends with a block may have been written whole before it was
+            // sealed, and still has room reserved behind its end.
+            if segment.sealed || !to.is_multiple_of(BLOCK_BYTES as u64) {
                 file.truncate(to).await?;
                 self.handles.resized(&segment.path, to);
             }
@@ -239,6 +227,34 @@ impl<D: Disk> Store<D> {
             }
         }
         Ok(())
+    }
+
+    /// Writes pending blocks up to `to`; false if the partition is gone.
+    async fn write_blocks(
+        &self,
+        id: PartitionId,
+        segment: &PendingSegment,
+        to: u64,
+        file: &D::File,
+    ) -> DiskResult<bool> {
+        let step = self.config.move_write_bytes as u64;
+        let mut from = segment.moved;
+        while from < to {
+            let upto = to.min(from + step);
+            let place = Place {
+                segment: segment.segment,
+                position: from,
+            };
+            let parts = self.with_log(id, |log| log.move_parts(place, upto));
+            let parts = parts.unwrap_or_default();
+            if parts.is_empty() {
+                return Ok(false);
+            }
+            file.write_at(from, parts, false).await?;
+            self.state.borrow_mut().counters.moved_bytes += upto - from;
+            from = upto;
+        }
+        Ok(true)
     }
 
     /// A segment's file, made if need be, with room up to `to`.
@@ -271,8 +287,6 @@ impl<D: Disk> Store<D> {
         tracing::error!(shard = self.config.shard.0, partition = %id, %error, "move failed: the partition takes nothing more");
         let mut state = self.state.borrow_mut();
         state.counters.moves_failed += 1;
-        if let Some(slot) = state.slots.get_mut(&id) {
-            slot.failed = true;
-        }
+        state.change(id, |slot| slot.failed = true);
     }
 }

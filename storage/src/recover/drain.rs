@@ -10,6 +10,7 @@ use super::Recovery;
 use super::journaled::{Journaled, block_of};
 use crate::disk::{BLOCK_BYTES, Disk, DiskResult, File, IO_BYTES_MAX, OpenMode, Slice};
 use crate::error::{Refusal, StoreError};
+use crate::journal::entry::Place;
 use crate::log::{Found, LoadError, Loaded, Log, LogSpec};
 use crate::segment::name::{Kind, file_name};
 use thalweg_wire::ids::{Offset, PartitionId};
@@ -100,20 +101,30 @@ impl<D: Disk> Recovery<D> {
             settled.files.push(file);
         }
         let tail = tail_of(journaled).unwrap_or_default();
-        // Space that was reserved ahead, or that a truncation left, is not part of the log.
-        if let Some(end) = journaled.end
-            && !segments.contains(&end.segment)
-        {
-            let path = dir.join(file_name(end.segment, Kind::Log));
-            if let Some(file) = existing(&self.disk, &path).await?
-                && file.length().await? > end.position
-            {
-                file.truncate(end.position).await?;
-                settled.files.push(file);
+        // Space that was reserved ahead, or that a truncation left, is not part of the log; nor of
+        // a segment that was written whole before it was sealed.
+        for place in [journaled.moved, journaled.end].into_iter().flatten() {
+            if !segments.contains(&place.segment) {
+                settled.files.extend(self.cut(dir, place).await?);
             }
         }
         settled.found = found_of(journaled, tail);
         Ok(settled)
+    }
+}
+
+impl<D: Disk> Recovery<D> {
+    /// Cuts a segment's file to end at a place, if it is longer.
+    async fn cut(&self, dir: &Path, place: Place) -> DiskResult<Option<D::File>> {
+        let path = dir.join(file_name(place.segment, Kind::Log));
+        let Some(file) = existing(&self.disk, &path).await? else {
+            return Ok(None);
+        };
+        if file.length().await? <= place.position {
+            return Ok(None);
+        }
+        file.truncate(place.position).await?;
+        Ok(Some(file))
     }
 }
 

@@ -95,7 +95,11 @@ pub struct Store<D: Disk> {
 
 impl State {
     /// Changes a slot and keeps the sum of the bounds right.
-    fn change<T>(&mut self, id: PartitionId, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    pub(crate) fn change<T>(
+        &mut self,
+        id: PartitionId,
+        change: impl FnOnce(&mut Slot) -> T,
+    ) -> Option<T> {
         let slot = self.slots.get_mut(&id)?;
         self.carry_bound -= slot.carry_bound();
         let value = change(slot);

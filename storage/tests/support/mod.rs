@@ -12,7 +12,7 @@ use thalweg_storage::error::StoreError;
 use thalweg_storage::log::{AppendContext, CleanupPolicy, LogConfig, Origin, Piece};
 use thalweg_storage::recover::{Recovery, Report};
 use thalweg_storage::store::{
-    Isolation, Mutation, NewPartition, PartitionSpec, ReadRequest, Store, StoreConfig,
+    Isolation, NewPartition, PartitionSpec, ReadRequest, Store, StoreConfig,
 };
 use thalweg_storage::testing::{Handle, Prng};
 use thalweg_wire::batch::{BatchBuilder, BatchHeader, BatchSpec, BatchSummary, Record, split};
@@ -47,7 +47,7 @@ pub(crate) struct Model {
 }
 
 /// Small sizes, so that every limit is met within a few hundred operations.
-pub(crate) fn small(shard: u16, mutation: Mutation) -> StoreConfig {
+pub(crate) fn small() -> StoreConfig {
     StoreConfig {
         journal_file_bytes: 64 << 10,
         journal_bytes_max: 6 * (64 << 10),
@@ -56,8 +56,7 @@ pub(crate) fn small(shard: u16, mutation: Mutation) -> StoreConfig {
         move_write_bytes: 8 << 10,
         segment_preallocate_bytes: 16 << 10,
         flush_bytes: 32 << 10,
-        mutation,
-        ..StoreConfig::new(ShardId(shard))
+        ..StoreConfig::new(ShardId(0))
     }
 }
 
@@ -151,7 +150,7 @@ pub(crate) async fn boot(
     disk: &MemoryDisk,
     names: &BTreeMap<PartitionId, String>,
     shards: u16,
-    mutation: Mutation,
+    config: StoreConfig,
     handle: &Handle,
 ) -> Result<Node, StoreError> {
     let specs: Vec<PartitionSpec> = names
@@ -164,13 +163,13 @@ pub(crate) async fn boot(
         })
         .collect();
     let now = TimestampMs(1_000);
-    let config = small(0, mutation);
     let mut recovery = Recovery::read(disk.clone(), config, shards, now).await?;
     recovery.metadata().await?;
     let report = recovery.finish(&specs).await?;
     let mut stores = Vec::new();
-    for shard in 0..shards {
-        let store = Store::open(disk.clone(), small(shard, mutation), &specs, now).await?;
+    for shard in (0..shards).map(ShardId) {
+        let config = StoreConfig { shard, ..config };
+        let store = Store::open(disk.clone(), config, &specs, now).await?;
         drop(handle.spawn(Rc::clone(&store).commit_loop()));
         drop(handle.spawn(Rc::clone(&store).move_loop()));
         drop(handle.spawn(Rc::clone(&store).flush_loop()));

@@ -168,6 +168,11 @@ impl MemoryDisk {
         self.core.borrow_mut().faults.plan.capacity_bytes = bytes;
     }
 
+    /// Changes the probabilities and the capacity.
+    pub fn set_faults(&self, plan: FaultPlan) {
+        self.core.borrow_mut().faults.plan = plan;
+    }
+
     /// Operations answered so far, of every kind.
     #[must_use]
     pub fn operations(&self) -> u64 {
