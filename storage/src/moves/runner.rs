@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::journal::wait::concurrently;
 use crate::log::PendingSegment;
-use crate::store::{Mutation, Store};
+use crate::store::{MovedPlace, Mutation, Store};
 
 /// Moves in flight at once: enough to keep a device busy beside the journal's writes, few enough
 /// not to queue in front of them.
@@ -33,7 +33,7 @@ const MOVES_IN_FLIGHT: usize = 4;
 struct Move<F> {
     id: PartitionId,
     /// How far its segments are written.
-    places: Vec<Place>,
+    places: Vec<MovedPlace>,
     files: Vec<F>,
     result: DiskResult<()>,
 }
@@ -149,13 +149,13 @@ impl<D: Disk> Store<D> {
         &self,
         victim_end: u64,
         plan: &Plan,
-        done: Vec<(PartitionId, Vec<Place>)>,
+        done: Vec<(PartitionId, Vec<MovedPlace>)>,
     ) -> u64 {
         let mut state = self.state.borrow_mut();
         let mut moved = BTreeSet::new();
         for (id, places) in done {
             moved.insert(id);
-            state.moved(id, places);
+            state.moved(id, &places);
         }
         self.journal.push(|queue| {
             for id in plan.moved.iter().chain(&plan.carried) {
@@ -184,9 +184,12 @@ impl<D: Disk> Store<D> {
             if result.is_err() {
                 break;
             }
-            places.push(Place {
-                segment: segment.segment,
-                position: to,
+            places.push(MovedPlace {
+                place: Place {
+                    segment: segment.segment,
+                    position: to,
+                },
+                sealed: segment.sealed,
             });
         }
         Move {

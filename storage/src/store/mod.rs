@@ -21,7 +21,6 @@ use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
 use crate::counters::Counters;
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::journal::entry::Place;
 use crate::journal::queue::RoundQueue;
 use crate::journal::round::Touched;
 use crate::journal::wait::Event;
@@ -41,7 +40,7 @@ mod write;
 
 pub use admit::Permit;
 use handles::Handles;
-pub(crate) use slot::Slot;
+pub(crate) use slot::{MovedPlace, Slot};
 pub use types::{
     Durability, Health, Isolation, Mutation, NewPartition, PartitionSpec, ReadAnswer, ReadRequest,
     StoreConfig, Ticket,
@@ -119,10 +118,10 @@ impl State {
     }
 
     /// A partition's files durably hold everything below these places.
-    pub(crate) fn moved(&mut self, id: PartitionId, places: Vec<Place>) {
+    pub(crate) fn moved(&mut self, id: PartitionId, places: &[MovedPlace]) {
         self.change(id, |slot| {
             for place in places {
-                slot.log.moved(place);
+                slot.moved(place);
             }
             slot.recount();
         });

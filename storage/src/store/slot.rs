@@ -27,6 +27,14 @@ struct Mark {
     place: Place,
 }
 
+/// How far a move wrote a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MovedPlace {
+    pub(crate) place: Place,
+    /// The segment was sealed when the move began: it is cut, and its small files are written.
+    pub(crate) sealed: bool,
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -106,6 +114,25 @@ impl Slot {
         if !near {
             let round = queue.next_round();
             self.marks.push_back(Mark { round, place });
+        }
+    }
+
+    /// A segment's file durably holds everything below a place.
+    ///
+    /// A segment that was sealed while its last whole block was moved is not complete yet: its
+    /// file is not cut and its small files are missing. Its last block stays pending, so that the
+    /// next move comes back to it.
+    pub(crate) fn moved(&mut self, moved: &MovedPlace) {
+        let mut place = moved.place;
+        let pending = self.log.pending();
+        let Some(segment) = pending.iter().find(|one| one.segment == place.segment) else {
+            return;
+        };
+        if segment.sealed && !moved.sealed && place.position == segment.end {
+            place.position = place.position.saturating_sub(BLOCK_BYTES as u64);
+        }
+        if place.position >= segment.moved {
+            self.log.moved(place);
         }
     }
 

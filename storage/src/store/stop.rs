@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use thalweg_wire::ids::{PartitionId, TimestampMs};
 
-use super::Store;
+use super::{MovedPlace, Store};
 use crate::disk::{Disk, File};
 use crate::error::StoreError;
-use crate::journal::entry::{Entry, EntrySink};
+use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::log::Log;
 use crate::segment::name::{Kind, file_name};
 
@@ -107,11 +107,17 @@ impl<D: Disk> Store<D> {
     /// After the barrier.
     fn drained(&self, id: PartitionId) {
         let pending = self.with_log(id, |log| log.pending()).unwrap_or_default();
-        let places = pending.iter().map(|segment| crate::journal::entry::Place {
-            segment: segment.segment,
-            position: segment.end,
-        });
-        self.state.borrow_mut().moved(id, places.collect());
+        let places: Vec<MovedPlace> = pending
+            .iter()
+            .map(|segment| MovedPlace {
+                place: Place {
+                    segment: segment.segment,
+                    position: segment.end,
+                },
+                sealed: segment.sealed,
+            })
+            .collect();
+        self.state.borrow_mut().moved(id, &places);
     }
 
     /// The last round: everything before it is void.
