@@ -1,5 +1,7 @@
 //! Connections over loopback, with a service that echoes: order, limits, endings.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by it")]
+
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -103,10 +103,11 @@ async fn take_session<D: Disk>(
     let (id, epoch) = (asked.session_id, asked.session_epoch);
     let maker = Sessions::maker(id);
     let elsewhere = maker != core.host.shard() && maker.0 < core.host.shards();
-    if elsewhere && !core.sessions.borrow().has(id) {
-        if let Ok(Reply::Session(Some(session))) = core.ask(maker, Message::TakeSession(id)).await {
-            core.sessions.borrow_mut().put(id, *session);
-        }
+    if elsewhere
+        && !core.sessions.borrow().has(id)
+        && let Ok(Reply::Session(Some(session))) = core.ask(maker, Message::TakeSession(id)).await
+    {
+        core.sessions.borrow_mut().put(id, *session);
     }
     let now = core.host.now().wall;
     core.sessions.borrow_mut().take(id, epoch, by_id, now)
@@ -249,7 +250,7 @@ async fn read_once<D: Disk>(
         }
     }
     // An error is answered at once: nobody will wait, so nobody needs to be woken.
-    let watch = watch.filter(|_| !found.iter().any(Found::is_notable));
+    let watch = watch.filter(|_| found.iter().all(|found| found.partition.is_some()));
     let mut pending = Vec::new();
     for (shard, (places, parts)) in jobs {
         let job = FetchJob {

@@ -283,7 +283,7 @@ async fn read_requests(
     let mut frames = Frames::new(net.limits.frame_bytes_max);
     let mut partial = Partial { net, bytes: 0 };
     let ending = loop {
-        while let Some(frame) = frames.next() {
+        while let Some(frame) = frames.take() {
             if !start(net, link, pipeline, frame).await {
                 return Ending::Eof;
             }
@@ -305,7 +305,7 @@ async fn read_requests(
         }
     };
     // Requests that came whole before a bad one are still answered.
-    while let Some(frame) = frames.next() {
+    while let Some(frame) = frames.take() {
         if !start(net, link, pipeline, frame).await {
             break;
         }
@@ -341,10 +341,10 @@ async fn receive(
     socket: &Socket,
     frames: &mut Frames,
 ) -> io::Result<Result<usize, FrameError>> {
-    if let Some(buffer) = frames.direct() {
-        if let Some(bytes) = socket.receive_into(buffer)? {
-            return Ok(frames.received().map(|()| bytes));
-        }
+    if let Some(buffer) = frames.direct()
+        && let Some(bytes) = socket.receive_into(buffer)?
+    {
+        return Ok(frames.received().map(|()| bytes));
     }
     let mut fed = Ok(());
     let bytes = socket

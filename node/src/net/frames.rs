@@ -59,7 +59,7 @@ impl Frames {
     }
 
     /// The next whole frame, if there is one.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn take(&mut self) -> Option<Frame> {
         self.ready.pop_front()
     }
 
@@ -169,7 +169,7 @@ mod tests {
             for chunk in stream.chunks(step) {
                 frames.feed(chunk).unwrap();
             }
-            let sizes: Vec<usize> = std::iter::from_fn(|| frames.next())
+            let sizes: Vec<usize> = std::iter::from_fn(|| frames.take())
                 .map(|frame| frame.len())
                 .collect();
             assert_eq!(sizes, [8, 300, 9], "in steps of {step}");
@@ -207,8 +207,8 @@ mod tests {
         room.extend(vec![7; 99_984]);
         room.extend(framed(&[8; 10]));
         frames.received().unwrap();
-        assert_eq!(frames.next().unwrap().len(), 100_000);
-        assert_eq!(frames.next().unwrap().len(), 10);
-        assert!(frames.next().is_none());
+        assert_eq!(frames.take().unwrap().len(), 100_000);
+        assert_eq!(frames.take().unwrap().len(), 10);
+        assert!(frames.take().is_none());
     }
 }

@@ -25,11 +25,14 @@ use crate::shard::wait::Signal;
 /// slow link, short enough that dripping bytes holds no memory for ever.
 pub const FRAME_SECONDS_MAX: u64 = 120;
 
+/// An open connection.
+type Open = (Rc<Link>, Rc<Socket>);
+
 /// The connections of one shard.
 pub struct Registry {
     net: Rc<Net>,
     loads: Arc<Loads>,
-    open: RefCell<BTreeMap<u64, (Rc<Link>, Rc<Socket>)>>,
+    open: RefCell<BTreeMap<u64, Open>>,
     next: Cell<u64>,
     stopping: Cell<bool>,
     ended: Signal,

@@ -246,10 +246,9 @@ fn listen(room: &Rc<Room>, bound: Bound, closing: &Rc<Signal>) {
         let handing = Rc::clone(&room);
         let hand_over = async move {
             let message = Message::Connection { socket, listener };
-            if let Some(core) = handing.core() {
-                if core.ask(ShardId(shard), message).await.is_err() {
-                    handing.loads.release(shard);
-                }
+            let Some(core) = handing.core() else { return };
+            if core.ask(ShardId(shard), message).await.is_err() {
+                handing.loads.release(shard);
             }
         };
         room.host.spawn(Queue::Network, Box::pin(hand_over));
