@@ -14,7 +14,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub schema_version: u32,
-    pub workload: serde_json::Value,
+    /// Its name.
+    pub workload: Workload,
+    /// Everything it was told.
+    pub settings: serde_json::Value,
     /// False when latency counts from the moment of sending, because there was no rate to keep.
     pub open_loop: bool,
     pub durability: String,
@@ -94,7 +97,8 @@ impl Report {
         let seconds = tally.seconds.max(1e-9);
         Self {
             schema_version: SCHEMA_VERSION,
-            workload: serde_json::to_value(settings).unwrap_or_default(),
+            workload: settings.workload,
+            settings: serde_json::to_value(settings).unwrap_or_default(),
             open_loop: settings.rate.is_some() && settings.workload != Workload::Consume,
             durability: settings.durability.clone(),
             records: tally.records,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thalweg_wire::batch::header::Codec;
 
 use crate::BenchError;
@@ -18,7 +18,7 @@ pub const HELP: &str = "thalweg bench produce|consume|e2e [OPTION VALUE]...
   --producers N             1: a connection each
   --consumers N             1: a connection each, partitions shared out
   --rate N|max              max: records per second, all producers together
-  --record-bytes N          1024: of a value, at least 16
+  --size BYTES              1024: of a record's value, at least 16
   --batch-bytes N           16384
   --linger-ms N             0
   --partitioner NAME        sticky: fill a batch, then the next partition; or round-robin
@@ -26,8 +26,8 @@ pub const HELP: &str = "thalweg bench produce|consume|e2e [OPTION VALUE]...
   --in-flight N             5: requests a connection
   --idempotent true|false   true
   --codec NAME              none, gzip, snappy, lz4, zstd
-  --warm-up SECONDS         5: not in the report
-  --duration SECONDS        15
+  --warm-up TIME            5s: not in the report; 500ms, 10s, 2m or bare seconds
+  --duration TIME           15s
   --records N               consume: stop after so many; default: what is there at the start
   --fetch-bytes N           1048576: of a partition
   --durability WORD         unknown: what the server promises, as you know it; goes to the report
@@ -37,7 +37,7 @@ pub const HELP: &str = "thalweg bench produce|consume|e2e [OPTION VALUE]...
 /// Room for the send time and the sequence at the head of each value.
 pub const RECORD_BYTES_MIN: usize = 16;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     Produce,
@@ -146,15 +146,15 @@ impl Settings {
             "--partitions" => self.partitions = number(option, value)?,
             "--producers" => self.producers = number(option, value)?,
             "--consumers" => self.consumers = number(option, value)?,
-            "--record-bytes" => self.record_bytes = number(option, value)?,
+            "--size" => self.record_bytes = number(option, value)?,
             "--batch-bytes" => self.batch_bytes = number(option, value)?,
             "--in-flight" => self.in_flight = number(option, value)?,
             "--fetch-bytes" => self.fetch_bytes = number(option, value)?,
             "--records" => self.records = Some(number(option, value)?),
             "--idempotent" => self.idempotent = number(option, value)?,
             "--linger-ms" => self.linger = Duration::from_millis(number(option, value)?),
-            "--warm-up" => self.warm_up = Duration::from_secs(number(option, value)?),
-            "--duration" => self.duration = Duration::from_secs(number(option, value)?),
+            "--warm-up" => self.warm_up = time(option, value)?,
+            "--duration" => self.duration = time(option, value)?,
             _ => return self.set_word(option, value),
         }
         Ok(())
@@ -227,6 +227,18 @@ fn number<T: std::str::FromStr>(option: &str, value: &str) -> Result<T, BenchErr
     value.parse().ok().ok_or(wrong)
 }
 
+/// A time with its unit; without one, seconds.
+fn time(option: &str, value: &str) -> Result<Duration, BenchError> {
+    let digits = value.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let count: u64 = number(option, digits)?;
+    match value.get(digits.len()..) {
+        Some("ms") => Ok(Duration::from_millis(count)),
+        Some("" | "s") => Ok(Duration::from_secs(count)),
+        Some("m") => Ok(Duration::from_secs(count.saturating_mul(60))),
+        _ => usage(format!("`{value}` is no time for {option}: 500ms, 10s, 2m")),
+    }
+}
+
 fn usage<T>(what: String) -> Result<T, BenchError> {
     Err(BenchError::Usage(what))
 }
@@ -249,12 +261,26 @@ mod tests {
     }
 
     #[test]
+    fn times_have_units() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("7", 7_000),
+            ("2m", 120_000),
+        ] {
+            let settings = parse(&format!("produce --duration {text}")).unwrap();
+            assert_eq!(settings.duration.as_millis(), milliseconds, "{text}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (line, word) in [
             ("fly", "`fly`"),
             ("produce --rate", "needs a value"),
             ("produce --rate -3", "above 0"),
-            ("produce --record-bytes 8", "at least 16"),
+            ("produce --size 8", "at least 16"),
+            ("produce --duration 3h", "no time"),
             ("produce --in-flight 9", "at most 5"),
             ("produce --wings 2", "no option"),
             ("e2e --codec lz4", "codec none only"),
