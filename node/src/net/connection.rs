@@ -102,6 +102,9 @@ pub struct Link {
     pub frame_since: Cell<Option<u64>>,
     /// Requests read and not answered.
     pub in_flight: Cell<usize>,
+    /// While answers are being sent: when the peer last took some of them, and how much it had
+    /// taken by then.
+    pub sending: Cell<Option<(u64, u64)>>,
     hurried: Cell<bool>,
     closed: Cell<bool>,
     closing: Signal,
@@ -117,6 +120,7 @@ impl Link {
             heard: Cell::new(now),
             frame_since: Cell::new(None),
             in_flight: Cell::new(0),
+            sending: Cell::new(None),
             hurried: Cell::new(false),
             closed: Cell::new(false),
             closing: Signal::default(),
@@ -421,7 +425,10 @@ async fn write_answers(net: &Net, socket: &Socket, link: &Link, pipeline: &Pipel
                 Some(Answer::Silent) | None => {}
             }
         }
+        link.sending
+            .set(Some((net.host.now().mono, socket.total())));
         let sent = socket.send(&responses).await;
+        link.sending.set(None);
         let bytes = socket.take_sent();
         net.metrics.sent(bytes.memory, bytes.file);
         drop((responses, ready, held));

@@ -28,6 +28,10 @@ pub const FRAME_SECONDS_MAX: u64 = 120;
 /// An open connection.
 type Open = (Rc<Link>, Rc<Socket>);
 
+/// A peer must take something of an answer this often, or its connection is closed: what answers
+/// hold is shared by all, and who takes nothing must not keep the others waiting.
+pub const SEND_SECONDS_MAX: u64 = 60;
+
 /// The connections of one shard.
 pub struct Registry {
     net: Rc<Net>,
@@ -148,7 +152,7 @@ impl Registry {
                 .frame_since
                 .get()
                 .is_some_and(|since| now.saturating_sub(since) > slow);
-            if silent || dripping {
+            if silent || dripping || is_stuck(link, socket, now) {
                 socket.shut_down();
             }
         }
@@ -187,4 +191,16 @@ impl Registry {
             socket.shut_down();
         }
     }
+}
+
+/// Whether the peer has taken nothing of an answer for too long.
+fn is_stuck(link: &Link, socket: &Socket, now: u64) -> bool {
+    let Some((since, taken)) = link.sending.get() else {
+        return false;
+    };
+    if socket.total() != taken {
+        link.sending.set(Some((now, socket.total())));
+        return false;
+    }
+    now.saturating_sub(since) > SEND_SECONDS_MAX * 1_000_000_000
 }

@@ -46,6 +46,7 @@ pub struct Socket {
     raw: RawFd,
     ring: Ring,
     sent: Cell<Sent>,
+    total: Cell<u64>,
 }
 
 impl Socket {
@@ -60,6 +61,7 @@ impl Socket {
             raw,
             ring,
             sent: Cell::default(),
+            total: Cell::default(),
         })
     }
 
@@ -208,7 +210,13 @@ impl Socket {
         Ok(())
     }
 
+    /// Bytes that ever left, to tell a slow peer from one that takes nothing.
+    pub fn total(&self) -> u64 {
+        self.total.get()
+    }
+
     fn count(&self, memory: usize, file: u64) {
+        self.total.set(self.total.get() + memory as u64 + file);
         let mut sent = self.sent.get();
         sent.memory += memory as u64;
         sent.file += file;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use thalweg_coordinator::controller::brokers::Start;
 use thalweg_storage::disk::probe::Probe;
 use thalweg_storage::disk::uring::UringDisk;
-use thalweg_storage::recover::Report;
+use thalweg_storage::recover::{Report, mark_clean};
 use thalweg_storage::store::{PartitionSpec, Store, StoreConfig};
 use thalweg_wire::ids::ShardId;
 
@@ -274,7 +274,7 @@ async fn stop(room: &Rc<Room>) -> Result<(), StartError> {
         tell(room, shard, Message::Halt).await?;
     }
     room.halt().await?;
-    Ok(())
+    Ok(mark_clean(&room.disk).await?)
 }
 
 async fn tell(room: &Room, shard: ShardId, message: Message) -> Result<(), Fault> {
