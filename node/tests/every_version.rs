@@ -1,0 +1,304 @@
+//! Every row of the API table in every served version: a valid request to a live node gets an answer
+//! that decodes exactly in that version, with the error codes that Kafka gives and never
+//! UNKNOWN_SERVER_ERROR.
+
+mod live;
+
+use live::{Node, Peer, Topic, batch, produce_request};
+use thalweg_wire::api::{self, ApiKey, Listener};
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::Uuid;
+use thalweg_wire::messages::{
+    api_versions_request::ApiVersionsRequest, api_versions_response::ApiVersionsResponseView,
+    create_partitions_request as partitions,
+    create_partitions_response::CreatePartitionsResponseView, create_topics_request as create,
+    create_topics_response::CreateTopicsResponseView, delete_records_request as records,
+    delete_records_response::DeleteRecordsResponseView, delete_topics_request as delete,
+    delete_topics_response::DeleteTopicsResponseView,
+    describe_cluster_request::DescribeClusterRequest,
+    describe_cluster_response::DescribeClusterResponseView, describe_configs_request as configs,
+    describe_configs_response::DescribeConfigsResponseView,
+    describe_log_dirs_request::DescribeLogDirsRequest,
+    describe_log_dirs_response::DescribeLogDirsResponseView,
+    describe_topic_partitions_request as describe,
+    describe_topic_partitions_response::DescribeTopicPartitionsResponseView,
+    fetch_request as fetch, fetch_response::FetchResponseView,
+    find_coordinator_request::FindCoordinatorRequest,
+    find_coordinator_response::FindCoordinatorResponseView,
+    init_producer_id_request::InitProducerIdRequest,
+    init_producer_id_response::InitProducerIdResponseView, list_offsets_request as offsets,
+    list_offsets_response::ListOffsetsResponseView, metadata_request as metadata,
+    metadata_response::MetadataResponseView, offset_for_leader_epoch_request as epochs,
+    offset_for_leader_epoch_response::OffsetForLeaderEpochResponseView,
+    produce_response::ProduceResponseView,
+};
+
+/// All error codes of a shown answer, wherever they stand in it.
+fn codes(shown: &str) -> Vec<i16> {
+    let found = shown.match_indices("error_code: ").map(|(at, words)| {
+        let rest = &shown[at + words.len()..];
+        let end = rest.find([',', ' ']).unwrap_or(rest.len());
+        rest[..end].parse().unwrap_or_else(|_| panic!("{rest}"))
+    });
+    found.collect()
+}
+
+/// Asks, decodes the answer as this view, and shows it.
+macro_rules! exchange {
+    ($peer:expr, $request:expr, $version:expr, $view:ident) => {{
+        let reply = $peer.ask(&$request, $version);
+        format!("{:?}", reply.view::<$view>())
+    }};
+}
+
+/// What the requests are about.
+struct Scene {
+    topic: Topic,
+    /// Grows by one partition a request.
+    growing: Topic,
+    partitions: i32,
+}
+
+#[test]
+fn every_api_answers_in_every_version() {
+    let node = Node::start(&[]);
+    let mut peer = node.connect();
+    let mut scene = Scene {
+        topic: peer.create_topic("topic", 2),
+        growing: peer.create_topic("growing", 1),
+        partitions: 1,
+    };
+    assert_eq!(peer.produce(&scene.topic, 0, &batch(3)), (0, 0));
+    let mut wrong = Vec::new();
+    for api in api::on(Listener::Broker) {
+        for version in api.served.min..=api.served.max {
+            let shown = ask(&mut peer, api.key, version, &mut scene);
+            let allowed = allowed(api.key, version);
+            let codes = codes(&shown);
+            if codes.iter().any(|code| !allowed.contains(code)) {
+                wrong.push(format!("{} {version}: {codes:?} in {shown}", api.key));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    drop(peer);
+    node.still_serves();
+}
+
+/// There are no coordinators yet; from version 4 on that is told for each key.
+fn allowed(api: ApiKey, version: i16) -> &'static [i16] {
+    const NOT_AVAILABLE: i16 = ErrorCode::CoordinatorNotAvailable.code();
+    match (api, version) {
+        (ApiKey::FindCoordinator, ..4) => &[NOT_AVAILABLE],
+        (ApiKey::FindCoordinator, _) => &[0, NOT_AVAILABLE],
+        _ => &[0],
+    }
+}
+
+fn ask(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    let name = || scene.topic.name.clone().into();
+    match api {
+        ApiKey::Produce => {
+            let batch = batch(1);
+            let request = produce_request(v, &scene.topic, 1, &batch, -1);
+            exchange!(peer, request, v, ProduceResponseView)
+        }
+        ApiKey::Fetch => exchange!(peer, fetch_one(v, &scene.topic), v, FetchResponseView),
+        ApiKey::ListOffsets => {
+            exchange!(peer, list_one(&scene.topic), v, ListOffsetsResponseView)
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let view = epoch_one(&scene.topic);
+            exchange!(peer, view, v, OffsetForLeaderEpochResponseView)
+        }
+        ApiKey::Metadata => {
+            let request = metadata::MetadataRequest {
+                topics: Some(vec![metadata::MetadataRequestTopic {
+                    name: Some(name()),
+                    ..Default::default()
+                }]),
+                ..Default::default()
+            };
+            exchange!(peer, request, v, MetadataResponseView)
+        }
+        ApiKey::FindCoordinator => {
+            let keys = vec!["group".into()];
+            let request = FindCoordinatorRequest {
+                key: if v < 4 { "group".into() } else { "".into() },
+                coordinator_keys: if v < 4 { vec![] } else { keys },
+                ..Default::default()
+            };
+            exchange!(peer, request, v, FindCoordinatorResponseView)
+        }
+        ApiKey::ApiVersions => {
+            let words = if v < 3 { "" } else { "test" };
+            let request = ApiVersionsRequest {
+                client_software_name: words.into(),
+                client_software_version: words.into(),
+                ..Default::default()
+            };
+            exchange!(peer, request, v, ApiVersionsResponseView)
+        }
+        ApiKey::DescribeTopicPartitions => {
+            let request = describe::DescribeTopicPartitionsRequest {
+                topics: vec![describe::TopicRequest { name: name() }],
+                ..Default::default()
+            };
+            exchange!(peer, request, v, DescribeTopicPartitionsResponseView)
+        }
+        _ => ask_admin(peer, api, v, scene),
+    }
+}
+
+fn ask_admin(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    match api {
+        ApiKey::CreateTopics => {
+            exchange!(peer, create_one(v), v, CreateTopicsResponseView)
+        }
+        ApiKey::DeleteTopics => {
+            // What CreateTopics made, one a version.
+            let name = format!("made-{}", v + 1);
+            let mut request = delete::DeleteTopicsRequest {
+                timeout_ms: 30_000,
+                ..Default::default()
+            };
+            if v < 6 {
+                request.topic_names = vec![name.into()];
+            } else {
+                request.topics = vec![delete::DeleteTopicState {
+                    name: Some(name.into()),
+                    topic_id: Uuid::ZERO,
+                }];
+            }
+            exchange!(peer, request, v, DeleteTopicsResponseView)
+        }
+        ApiKey::CreatePartitions => {
+            scene.partitions += 1;
+            let request = partitions::CreatePartitionsRequest {
+                topics: vec![partitions::CreatePartitionsTopic {
+                    name: scene.growing.name.clone().into(),
+                    count: scene.partitions,
+                    assignments: None,
+                }],
+                timeout_ms: 30_000,
+                validate_only: false,
+            };
+            exchange!(peer, request, v, CreatePartitionsResponseView)
+        }
+        ApiKey::DeleteRecords => {
+            let request = records::DeleteRecordsRequest {
+                topics: vec![records::DeleteRecordsTopic {
+                    name: scene.topic.name.clone().into(),
+                    partitions: vec![records::DeleteRecordsPartition {
+                        partition_index: 0,
+                        offset: 1,
+                    }],
+                }],
+                timeout_ms: 30_000,
+            };
+            exchange!(peer, request, v, DeleteRecordsResponseView)
+        }
+        _ => ask_broker(peer, api, v, scene),
+    }
+}
+
+fn ask_broker(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    match api {
+        ApiKey::InitProducerId => {
+            let request = InitProducerIdRequest {
+                transactional_id: None,
+                transaction_timeout_ms: 60_000,
+                ..Default::default()
+            };
+            exchange!(peer, request, v, InitProducerIdResponseView)
+        }
+        ApiKey::DescribeConfigs => {
+            let resource = |kind, name: &str| configs::DescribeConfigsResource {
+                resource_type: kind,
+                resource_name: name.to_owned().into(),
+                configuration_keys: None,
+            };
+            let request = configs::DescribeConfigsRequest {
+                resources: vec![resource(2, &scene.topic.name), resource(4, "1")],
+                ..Default::default()
+            };
+            exchange!(peer, request, v, DescribeConfigsResponseView)
+        }
+        ApiKey::DescribeLogDirs => {
+            let request = DescribeLogDirsRequest { topics: None };
+            exchange!(peer, request, v, DescribeLogDirsResponseView)
+        }
+        ApiKey::DescribeCluster => {
+            let request = DescribeClusterRequest::default();
+            exchange!(peer, request, v, DescribeClusterResponseView)
+        }
+        other => panic!("{other} is served, but this test has no request for it"),
+    }
+}
+
+fn fetch_one(version: i16, topic: &Topic) -> fetch::FetchRequest<'_> {
+    let by_id = version >= 13;
+    fetch::FetchRequest {
+        max_wait_ms: 0,
+        min_bytes: 0,
+        topics: vec![fetch::FetchTopic {
+            topic: if by_id {
+                "".into()
+            } else {
+                topic.name.as_str().into()
+            },
+            topic_id: if by_id { topic.id } else { Uuid::ZERO },
+            partitions: vec![fetch::FetchPartition {
+                partition_max_bytes: 1 << 20,
+                ..Default::default()
+            }],
+        }],
+        ..Default::default()
+    }
+}
+
+fn list_one(topic: &Topic) -> offsets::ListOffsetsRequest<'_> {
+    offsets::ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![offsets::ListOffsetsTopic {
+            name: topic.name.as_str().into(),
+            partitions: vec![offsets::ListOffsetsPartition {
+                partition_index: 0,
+                current_leader_epoch: -1,
+                timestamp: -1,
+            }],
+        }],
+        ..Default::default()
+    }
+}
+
+fn epoch_one(topic: &Topic) -> epochs::OffsetForLeaderEpochRequest<'_> {
+    epochs::OffsetForLeaderEpochRequest {
+        replica_id: -2,
+        topics: vec![epochs::OffsetForLeaderTopic {
+            topic: topic.name.as_str().into(),
+            partitions: vec![epochs::OffsetForLeaderPartition {
+                partition: 0,
+                current_leader_epoch: -1,
+                leader_epoch: 0,
+            }],
+        }],
+    }
+}
+
+fn create_one(version: i16) -> create::CreateTopicsRequest<'static> {
+    create::CreateTopicsRequest {
+        topics: vec![create::CreatableTopic {
+            name: format!("made-{version}").into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            configs: vec![create::CreatableTopicConfig {
+                name: "retention.ms".into(),
+                value: Some("3600000".into()),
+            }],
+            ..Default::default()
+        }],
+        timeout_ms: 30_000,
+        validate_only: false,
+    }
+}

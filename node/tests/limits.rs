@@ -1,0 +1,425 @@
+//! One test for each named limit of the node's sockets and handlers: it is reached, and its refusal
+//! seen. Limits that would take a gigabyte or minutes to reach are set lower by their Kafka key.
+
+mod live;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use live::{Node, PATIENCE, Peer, Topic, batch, batch_of, frame, produce_request};
+use thalweg_wire::batch::BatchSpec;
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use thalweg_wire::messages::create_topics_response::CreateTopicsResponseView;
+use thalweg_wire::messages::describe_topic_partitions_request as describe;
+use thalweg_wire::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseView;
+use thalweg_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use thalweg_wire::messages::fetch_response::FetchResponseView;
+
+const MIB: usize = 1 << 20;
+/// `PIPELINE_REQUESTS_MAX` and `PIPELINE_BYTES_MAX` of `runtime/facts.rs`.
+const PIPELINE_REQUESTS_MAX: usize = 128;
+const PIPELINE_BYTES_MAX: usize = 16 * MIB;
+/// `SHARD_PARTIAL_BYTES_MAX` of `runtime/facts.rs`.
+const SHARD_PARTIAL_BYTES_MAX: usize = 128 * MIB;
+
+fn fetch(topic: &str, max_wait_ms: i32, partition_max_bytes: i32) -> FetchRequest<'_> {
+    FetchRequest {
+        max_wait_ms,
+        min_bytes: 1,
+        topics: vec![FetchTopic {
+            topic: topic.into(),
+            partitions: vec![FetchPartition {
+                partition_max_bytes,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+/// An ApiVersions request with so many bytes behind it, which are left alone.
+fn padded(id: i32, bytes: usize) -> Vec<u8> {
+    let mut request = b"\0\x12\0\0".to_vec();
+    request.extend(id.to_be_bytes());
+    request.extend(b"\xff\xff");
+    request.resize(bytes, 0);
+    frame(&request)
+}
+
+#[test]
+fn a_frame_has_its_limit() {
+    let node = Node::start(&["socket.request.max.bytes=65536"]);
+    let mut peer = node.connect();
+    peer.raw(&padded(1, 65_536));
+    assert_eq!(peer.answered(), Some(1));
+    peer.raw(&65_537_i32.to_be_bytes());
+    assert!(peer.is_closed());
+    node.still_serves();
+}
+
+#[test]
+fn connections_have_their_limit() {
+    let node = Node::start(&["max.connections=4", "shards.count=1"]);
+    let mut held: Vec<Peer> = (0..4)
+        .map(|_| {
+            let mut peer = node.connect();
+            peer.ping();
+            peer
+        })
+        .collect();
+    let mut refused = node.connect();
+    assert!(refused.is_closed());
+    // Those that are there are served, and a place that is given back can be had.
+    held.iter_mut().for_each(Peer::ping);
+    drop(held);
+    let mut served = false;
+    for _ in 0..200 {
+        let mut peer = node.connect();
+        peer.raw(&padded(7, 10));
+        served = peer.answered() == Some(7);
+        if served {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(served, "no place was given back");
+    node.still_serves();
+}
+
+#[test]
+fn silence_has_its_limit() {
+    let node = Node::start(&["connections.max.idle.ms=1000"]);
+    let mut silent = node.connect();
+    silent.ping();
+    assert!(silent.is_closed());
+    // Waiting for records is not silence.
+    let mut waiting = node.connect();
+    let topic = waiting.create_topic("topic", 1);
+    let id = waiting.send(&fetch(&topic.name, 4_000, 1 << 20), 11);
+    assert_eq!(waiting.answered(), Some(id));
+    drop(waiting);
+    node.still_serves();
+}
+
+/// A fetch that waits is answered when a record becomes visible, long before its time is up.
+#[test]
+fn a_wait_ends_with_the_record() {
+    let node = Node::start(&[]);
+    let mut honest = node.connect();
+    let topic = honest.create_topic("topic", 4);
+    let mut waiting: Vec<Peer> = (0..4).map(|_| node.connect()).collect();
+    for (index, peer) in (0..).zip(&mut waiting) {
+        let mut request = fetch("topic", 600_000, 1 << 20);
+        request.topics[0].partitions[0].partition = index;
+        peer.send(&request, 11);
+    }
+    for (index, mut peer) in (0..).zip(waiting) {
+        assert_eq!(honest.produce(&topic, index, &batch(1)), (0, 0));
+        assert_eq!(peer.answered(), Some(0), "partition {index}");
+    }
+    drop(honest);
+    node.still_serves();
+}
+
+/// The request behind 128 that wait is not looked at before one of them is answered.
+#[test]
+fn a_pipeline_has_its_limit_in_requests() {
+    let node = Node::start(&[]);
+    let mut watcher = node.connect();
+    let topic = watcher.create_topic("topic", 1);
+    watcher.create_topic("silent", 1);
+    let mut peer = node.connect();
+    for _ in 0..PIPELINE_REQUESTS_MAX {
+        peer.send(&fetch("silent", 3_000, 1 << 20), 11);
+    }
+    let last = peer.send(&produce_request(9, &topic, 0, &batch(1), -1), 9);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(watcher.end_offset("topic", 0), 0);
+    for id in 0..=last {
+        assert_eq!(peer.answered(), Some(id));
+    }
+    assert_eq!(watcher.end_offset("topic", 0), 1);
+    drop((peer, watcher));
+    node.still_serves();
+}
+
+/// Behind a request that waits, no more bytes are taken than the limit and the sockets hold.
+#[test]
+fn a_pipeline_has_its_limit_in_bytes() {
+    let node = Node::start(&[]);
+    let mut honest = node.connect();
+    let topic = honest.create_topic("topic", 1);
+    let before = node.resident_bytes();
+    let mut peer = node.connect();
+    peer.send(&fetch(&topic.name, 600_000, 1 << 20), 11);
+    let request = padded(1, MIB);
+    peer.socket
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let mut sent = 0;
+    let mut rest = Vec::new();
+    'sending: for _ in 0..128 {
+        let mut left = request.as_slice();
+        while !left.is_empty() {
+            match peer.socket.write(left) {
+                Ok(bytes) => {
+                    sent += bytes;
+                    left = &left[bytes..];
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    rest = left.to_vec();
+                    break 'sending;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    // Socket buffers on both sides and one frame under way.
+    assert!(
+        sent < PIPELINE_BYTES_MAX + 24 * MIB,
+        "{sent} bytes were taken"
+    );
+    let grown = node.resident_bytes().saturating_sub(before);
+    assert!(grown < PIPELINE_BYTES_MAX + 24 * MIB, "{grown} bytes more");
+    // The wait ends, and everything is answered in order.
+    assert_eq!(honest.produce(&topic, 0, &batch(1)), (0, 0));
+    peer.socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut writer = peer.socket.try_clone().unwrap();
+    let whole = (sent + rest.len()) / request.len();
+    let sending = std::thread::spawn(move || writer.write_all(&rest).unwrap());
+    assert_eq!(peer.answered(), Some(0));
+    for at in 0..whole {
+        assert_eq!(peer.answered(), Some(1), "{at} of {whole}");
+    }
+    sending.join().unwrap();
+    drop((peer, honest));
+    node.still_serves();
+}
+
+/// `SHARD_REQUEST_BYTES_MAX`: work under way is limited; answers that a peer does not read are not
+/// work, so peers that sit on theirs cannot keep others waiting.
+#[test]
+fn peers_that_hold_back_do_not_use_up_the_shard() {
+    let node = Node::start(&["shards.count=1"]);
+    let mut honest = node.connect();
+    let topic = honest.create_topic("topic", 1);
+    let request = padded(1, MIB);
+    let mut held = Vec::new();
+    // Each keeps a pipeline's worth behind a request that waits: more than the shard's limit.
+    for _ in 0..10 {
+        let mut peer = node.connect();
+        peer.send(&fetch(&topic.name, 600_000, 1 << 20), 11);
+        for _ in 0..15 {
+            peer.raw(&request);
+        }
+        held.push(peer);
+        honest.ping();
+    }
+    assert_eq!(honest.produce(&topic, 0, &batch(1)), (0, 0));
+    drop((held, honest));
+    node.still_serves();
+}
+
+#[test]
+fn unfinished_frames_of_a_shard_have_a_limit_together() {
+    let node = Node::start(&["shards.count=1"]);
+    let mut honest = node.connect();
+    let block = vec![0; MIB];
+    let mut held: Vec<Peer> = Vec::new();
+    for _ in 0..2 {
+        let mut peer = node.connect();
+        peer.raw(&(99_i32 << 20).to_be_bytes());
+        for _ in 0..SHARD_PARTIAL_BYTES_MAX / MIB * 6 / 10 {
+            peer.raw(&block);
+        }
+        held.push(peer);
+    }
+    // The one that went over the limit is closed, the other one waits on.
+    assert!(held.pop().unwrap().is_closed());
+    honest.ping();
+    let mut first = held.pop().unwrap();
+    first
+        .socket
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let error = first.socket.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    drop((first, honest));
+    node.still_serves();
+}
+
+#[test]
+fn a_batch_has_its_limit() {
+    let node = Node::start(&["message.max.bytes=10000"]);
+    let mut peer = node.connect();
+    let topic = peer.create_topic("topic", 1);
+    let sized = |bytes: usize| {
+        let overhead = batch_of(BatchSpec::default(), 1, &vec![1; 9_000]).len() - 9_000;
+        batch_of(BatchSpec::default(), 1, &vec![1; bytes - overhead])
+    };
+    assert_eq!(peer.produce(&topic, 0, &sized(10_000)), (0, 0));
+    let too_large = ErrorCode::MessageTooLarge.code();
+    assert_eq!(peer.produce(&topic, 0, &sized(10_001)), (too_large, -1));
+    drop(peer);
+    node.still_serves();
+}
+
+#[test]
+fn fetch_sessions_have_their_limit() {
+    let node = Node::start(&[
+        "max.incremental.fetch.session.cache.slots=2",
+        "shards.count=1",
+    ]);
+    let mut peer = node.connect();
+    peer.create_topic("topic", 1);
+    let mut ask = || {
+        let request = FetchRequest {
+            session_epoch: 0,
+            min_bytes: 0,
+            ..fetch("topic", 0, 1 << 20)
+        };
+        let reply = peer.ask(&request, 11);
+        let view: FetchResponseView<'_> = reply.view();
+        assert_eq!(view.error_code, 0);
+        view.session_id
+    };
+    let ids = [ask(), ask(), ask()];
+    assert!(ids[0] != 0 && ids[1] != 0 && ids[0] != ids[1], "{ids:?}");
+    // Served all the same, but without a session.
+    assert_eq!(ids[2], 0);
+    drop(peer);
+    node.still_serves();
+}
+
+fn fetched_bytes(peer: &mut Peer, request: &FetchRequest<'_>) -> usize {
+    let reply = peer.ask(request, 11);
+    let view: FetchResponseView<'_> = reply.view();
+    let topic = view.responses.iter().next().unwrap();
+    let part = topic.partitions.iter().next().unwrap();
+    assert_eq!(part.error_code, 0);
+    part.records.map_or(0, <[u8]>::len)
+}
+
+/// What one partition and one answer may carry; the first batch comes whole in any case.
+#[test]
+fn a_fetch_has_its_limits() {
+    let node = Node::start(&["fetch.max.bytes=3145728"]);
+    let mut peer = node.connect();
+    let topic = peer.create_topic("topic", 1);
+    let batch = batch_of(BatchSpec::default(), 1, &vec![1; 900_000]);
+    for at in 0..5 {
+        assert_eq!(peer.produce(&topic, 0, &batch), (0, at));
+    }
+    let all = FetchRequest {
+        max_bytes: i32::MAX,
+        ..fetch("topic", 0, i32::MAX)
+    };
+    let bytes = fetched_bytes(&mut peer, &all);
+    assert!(batch.len() <= bytes && bytes <= 3 * MIB, "{bytes}");
+    let small = fetch("topic", 0, 1);
+    assert_eq!(fetched_bytes(&mut peer, &small), batch.len());
+    drop(peer);
+    node.still_serves();
+}
+
+#[test]
+fn new_partitions_of_a_request_have_a_limit() {
+    let node = Node::start(&[]);
+    let mut peer = node.connect();
+    let request = CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: "wide".into(),
+            num_partitions: 10_001,
+            replication_factor: 1,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let reply = peer.ask(&request, 7);
+    let view: CreateTopicsResponseView<'_> = reply.view();
+    let code = view.topics.iter().next().unwrap().error_code;
+    let refused = [
+        ErrorCode::InvalidPartitions,
+        ErrorCode::PolicyViolation,
+        ErrorCode::InvalidRequest,
+    ];
+    assert!(refused.iter().any(|good| good.code() == code), "{code}");
+    let wide = Topic {
+        name: "wide".to_owned(),
+        id: Default::default(),
+    };
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(peer.produce(&wide, 0, &batch(1)), (unknown, -1));
+    drop(peer);
+    node.still_serves();
+}
+
+#[test]
+fn partitions_of_a_description_have_a_limit() {
+    let node = Node::start(&["max.request.partition.size.limit=3"]);
+    let mut peer = node.connect();
+    peer.create_topic("topic", 5);
+    let mut cursor = None;
+    let mut counts = Vec::new();
+    loop {
+        let request = describe::DescribeTopicPartitionsRequest {
+            topics: vec![describe::TopicRequest {
+                name: "topic".into(),
+            }],
+            response_partition_limit: 2_000,
+            cursor,
+        };
+        let reply = peer.ask(&request, 0);
+        let view: DescribeTopicPartitionsResponseView<'_> = reply.view();
+        counts.push(view.topics.iter().next().unwrap().partitions.len());
+        let Some(next) = view.next_cursor else { break };
+        cursor = Some(describe::Cursor {
+            topic_name: next.topic_name.to_owned().into(),
+            partition_index: next.partition_index,
+        });
+    }
+    assert_eq!(counts, [3, 2]);
+    drop(peer);
+    node.still_serves();
+}
+
+// ---- the admin port ----
+
+fn http(node: &Node, request: &[u8]) -> String {
+    let mut socket = TcpStream::connect(node.admin.expect("an admin port")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(socket.write_all(request));
+    let mut answer = Vec::new();
+    // A refusal may close before everything was read.
+    drop(socket.read_to_end(&mut answer));
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn a_request_head_has_its_limit() {
+    let node = Node::start(&[]);
+    let good = http(&node, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(good.starts_with("HTTP/1.1 200"), "{good}");
+    let long = format!("GET /healthz HTTP/1.1\r\nx: {}", "y".repeat(9_000));
+    let refused = http(&node, long.as_bytes());
+    assert!(
+        refused.starts_with("HTTP/1.1 431") || refused.is_empty(),
+        "{refused}"
+    );
+    let many = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(65));
+    let refused = http(&node, many.as_bytes());
+    assert!(refused.starts_with("HTTP/1.1 4"), "{refused}");
+    for path in [
+        "/x/../metrics",
+        "//metrics",
+        "/metrics/",
+        "/../../etc/passwd",
+    ] {
+        let answer = http(&node, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+    }
+    node.still_serves();
+}
