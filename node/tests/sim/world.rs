@@ -1,41 +1,141 @@
-//! One node of several shards on one executor and one disk.
+//! The world of a simulated node: one executor, one seeded disk, a mesh of 1 to 3 shards.
+//!
+//! A [`Node`] starts as the real one does (`runtime::start`) and is asked as a connection asks
+//! (`Service::call` with a `Link`); what is replaced is glommio, the sockets and the clocks.
+//! Invariants: messages between two shards arrive in the order in which their sends resolved, after
+//! seeded delays; everything random comes from the seed.
+//! Deliberately absent: sockets, `runtime::boot` and `runtime::seat` (threads).
 
-use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use thalweg_config::{Loaded, Sources, load};
+use thalweg_config::{Sources, load};
 use thalweg_coordinator::controller::brokers::Start;
+use thalweg_coordinator::format::MetaProperties;
+use thalweg_node::dispatch::Dispatch;
+use thalweg_node::net::connection::Service;
 use thalweg_node::node::NodeFacts;
 use thalweg_node::request::Listener;
 use thalweg_node::runtime::facts::{self, Given};
-use thalweg_node::runtime::start::{self, format_directory, new_id, read_identity};
+use thalweg_node::runtime::start::{self, StartError};
 use thalweg_node::shard::core::ShardCore;
 use thalweg_node::shard::host::{Gone, Host, Now, PendingReply, Queue};
-use thalweg_node::shard::mailbox::Message;
-use thalweg_node::shard::wait::{LocalFuture, answer};
+use thalweg_node::shard::mailbox::{Message, Reply};
+use thalweg_node::shard::wait::{AnswerSender, Budget, LocalFuture, Permit, Signal, answer};
+use thalweg_storage::counters::Counters;
 use thalweg_storage::disk::MemoryDisk;
+use thalweg_storage::recover;
 use thalweg_storage::store::{Store, StoreConfig};
 use thalweg_storage::testing::{Handle, Prng};
-use thalweg_wire::ids::{NodeId, ShardId, TimestampMs};
+use thalweg_wire::ids::{NodeId, ShardId, TimestampMs, Uuid};
 
-/// Wall time at the executor's zero.
-const EPOCH_MS: i64 = 1_790_000_000_000;
+type Core = ShardCore<MemoryDisk>;
 
-pub(crate) type Core = Rc<ShardCore<MemoryDisk>>;
-type Cores = Rc<RefCell<Vec<Weak<ShardCore<MemoryDisk>>>>>;
+/// Messages on the way between two shards: few, so that senders wait for each other.
+const CREDITS: usize = 4;
+/// Virtual time between two rounds of upkeep, as in `runtime::seat`.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// When the first life of every world begins.
+pub(crate) const EPOCH_MS: i64 = 1_700_000_000_000;
 
-/// The world of one simulated shard.
+/// A generator that tasks share.
+pub(crate) type Dice = Rc<RefCell<Prng>>;
+
+/// Lets some other tasks run.
+pub(crate) async fn dawdle(handle: &Handle, dice: &Dice, turns_max: usize) {
+    let turns = dice.borrow_mut().below(turns_max + 1);
+    for _ in 0..turns {
+        handle.yield_now().await;
+    }
+}
+
+struct Parcel {
+    message: Message,
+    sender: AnswerSender<Reply>,
+    credit: Permit,
+}
+
+/// Messages from one shard to another.
+struct Lane {
+    from: ShardId,
+    to: ShardId,
+    credits: Budget,
+    parcels: RefCell<VecDeque<Parcel>>,
+    arrived: Signal,
+}
+
+/// All lanes, and who is at their ends.
+struct Mesh {
+    lanes: Vec<Rc<Lane>>,
+    cores: RefCell<Vec<Rc<Core>>>,
+}
+
+impl Mesh {
+    fn new(shards: u16) -> Rc<Self> {
+        let pairs = (0..shards).flat_map(|from| (0..shards).map(move |to| (from, to)));
+        let lane = |(from, to)| {
+            Rc::new(Lane {
+                from: ShardId(from),
+                to: ShardId(to),
+                credits: Budget::new(CREDITS),
+                parcels: RefCell::default(),
+                arrived: Signal::default(),
+            })
+        };
+        Rc::new(Self {
+            lanes: pairs.filter(|(from, to)| from != to).map(lane).collect(),
+            cores: RefCell::default(),
+        })
+    }
+
+    fn lane(&self, from: ShardId, to: ShardId) -> Option<Rc<Lane>> {
+        let mut lanes = self.lanes.iter();
+        lanes
+            .find(|lane| lane.from == from && lane.to == to)
+            .cloned()
+    }
+
+    /// Delivers what one lane carries, in order, with delays before and after.
+    async fn carry(self: Rc<Self>, lane: Rc<Lane>, handle: Handle, dice: Dice) {
+        loop {
+            let wait = lane.arrived.wait();
+            let Some(parcel) = lane.parcels.borrow_mut().pop_front() else {
+                wait.await;
+                continue;
+            };
+            dawdle(&handle, &dice, 3).await;
+            let core = self.cores.borrow().get(usize::from(lane.to.0)).cloned();
+            let Some(core) = core else {
+                continue;
+            };
+            let reply = core.serve(lane.from, parcel.message);
+            let (later, dice) = (handle.clone(), Rc::clone(&dice));
+            let (sender, credit) = (parcel.sender, parcel.credit);
+            handle
+                .spawn(async move {
+                    let reply = reply.await;
+                    dawdle(&later, &dice, 3).await;
+                    sender.send(reply);
+                    drop(credit);
+                })
+                .detach();
+        }
+    }
+}
+
+/// One shard's view of the simulated world.
 struct SimHost {
     shard: ShardId,
     shards: u16,
     handle: Handle,
-    cores: Cores,
-    prng: RefCell<Prng>,
+    born: TimestampMs,
+    dice: Dice,
+    mesh: Weak<Mesh>,
 }
 
 impl Host for SimHost {
@@ -48,15 +148,15 @@ impl Host for SimHost {
     }
 
     fn now(&self) -> Now {
-        let since = self.handle.now();
+        let now = self.handle.now();
         Now {
-            wall: TimestampMs(EPOCH_MS + i64::try_from(since.as_millis()).unwrap()),
-            mono: u64::try_from(since.as_nanos()).unwrap(),
+            wall: TimestampMs(self.born.0 + i64::try_from(now.as_millis()).unwrap()),
+            mono: u64::try_from(now.as_nanos()).unwrap(),
         }
     }
 
-    fn spawn(&self, _: Queue, task: LocalFuture<()>) {
-        drop(self.handle.spawn(task));
+    fn spawn(&self, _queue: Queue, task: LocalFuture<()>) {
+        self.handle.spawn(task).detach();
     }
 
     fn sleep(&self, duration: Duration) -> LocalFuture<()> {
@@ -65,142 +165,201 @@ impl Host for SimHost {
     }
 
     fn send(&self, to: ShardId, message: Message) -> LocalFuture<Result<PendingReply, Gone>> {
-        let core = self
-            .cores
-            .borrow()
-            .get(usize::from(to.0))
-            .and_then(Weak::upgrade);
-        let (from, handle) = (self.shard, self.handle.clone());
+        let lane = self
+            .mesh
+            .upgrade()
+            .and_then(|mesh| mesh.lane(self.shard, to));
         Box::pin(async move {
-            let core = core.ok_or(Gone)?;
-            let serving = core.serve(from, message);
+            let lane = lane.ok_or(Gone)?;
+            let credit = lane.credits.take(1).await;
             let (sender, waiter) = answer();
-            drop(handle.spawn(async move { sender.send(serving.await) }));
+            lane.parcels.borrow_mut().push_back(Parcel {
+                message,
+                sender,
+                credit,
+            });
+            lane.arrived.notify();
             let pending: PendingReply = Box::pin(async move { waiter.await.ok_or(Gone) });
             Ok(pending)
         })
     }
 
     fn random(&self, bytes: &mut [u8; 16]) {
-        self.prng.borrow_mut().fill(bytes);
+        self.dice.borrow_mut().fill(bytes);
     }
 
-    fn disk_space(&self, _: &Path) -> Option<(u64, u64)> {
-        Some((1 << 40, 1 << 39))
+    fn disk_space(&self, _path: &Path) -> Option<(u64, u64)> {
+        None
     }
 
-    fn adopt(&self, _: OwnedFd, _: Listener) {
-        panic!("a simulated node has no sockets");
+    fn adopt(&self, _socket: OwnedFd, _listener: Listener) {
+        panic!("the simulated world has no sockets");
     }
 }
 
-/// A running node.
-pub(crate) struct Node {
-    pub(crate) cores: Vec<Core>,
+/// What one start is given.
+pub(crate) struct Birth {
+    pub(crate) handle: Handle,
     pub(crate) disk: MemoryDisk,
+    pub(crate) shards: u16,
+    pub(crate) store: StoreConfig,
+    pub(crate) born: TimestampMs,
+    pub(crate) dice: Dice,
 }
 
-/// Small limits, so that rolls, moves and recycling happen within a run.
-pub(crate) fn settings(set: &[&str]) -> Loaded {
-    let defaults = [
-        "storage.journal_file=4MiB",
-        "storage.journal=16MiB",
-        "log.segment.bytes=1048576",
-    ];
-    let set: Vec<String> = defaults
-        .iter()
-        .chain(set)
-        .map(|s| (*s).to_owned())
-        .collect();
-    load(&Sources {
-        set: &set,
-        ..Sources::default()
-    })
-    .unwrap_or_else(|report| panic!("{report}"))
+/// A node that serves.
+pub(crate) struct Node {
+    pub(crate) handle: Handle,
+    pub(crate) dice: Dice,
+    pub(crate) disk: MemoryDisk,
+    cores: Vec<Rc<Core>>,
+    connections: Cell<u64>,
+    _mesh: Rc<Mesh>,
 }
 
-/// Starts a node on what is on the disk, as `runtime/boot.rs` and `seat.rs` do.
-pub(crate) async fn start(
-    handle: Handle,
-    disk: MemoryDisk,
-    loaded: &Loaded,
-    shards: u16,
-    seed: u64,
-) -> Node {
-    let mut prng = Prng::new(seed ^ 0x51ed);
-    let mut random = |bytes: &mut [u8; 16]| prng.fill(bytes);
-    let cores: Cores = Rc::default();
-    let hosts: Vec<Rc<SimHost>> = (0..shards)
-        .map(|shard| {
-            Rc::new(SimHost {
-                shard: ShardId(shard),
-                shards,
-                handle: handle.clone(),
-                cores: Rc::clone(&cores),
-                prng: RefCell::new(Prng::new(seed ^ u64::from(shard))),
-            })
-        })
-        .collect();
-    let now = hosts[0].now().wall;
-    let mut incarnation = Start {
-        node: NodeId(loaded.settings.node.id),
-        directory: new_id(&mut random),
-        broker_incarnation: new_id(&mut random),
-        controller_incarnation: new_id(&mut random),
-        broker_endpoints: Vec::new(),
-        controller_endpoints: vec![facts::controller_endpoint(&loaded.settings)],
-        rack: None,
-        now,
-    };
-    let meta = match read_identity(&disk).await.unwrap() {
-        Some(meta) => meta,
-        None => format_directory(&disk, "VGtQDSZxTKGsWYpvdlEsew", &incarnation)
-            .await
-            .unwrap(),
-    };
-    incarnation.directory = meta.directory;
-    let facts = Arc::new(facts::node(
-        loaded,
-        &Given {
-            meta,
-            incarnation: incarnation.broker_incarnation,
-            shards,
-            kafka: SocketAddr::from(([127, 0, 0, 1], 9092)),
-            host: "sim".to_owned(),
-        },
-    ));
-    incarnation.broker_endpoints.clone_from(&facts.endpoints);
-    let config = facts::store(&loaded.settings, shards, 1 << 30, 1 << 40);
-    let recovered = start::recover(&disk, config, &facts, now).await;
-    let recovered = recovered.unwrap_or_else(|error| panic!("seed {seed}: recovery: {error}"));
-    let mut opened = Vec::new();
-    for host in &hosts {
-        let core = open(host, &disk, config, (&recovered.specs, &facts)).await;
-        cores.borrow_mut().push(Rc::downgrade(&core));
-        opened.push(core);
+impl Birth {
+    fn incarnation(&self) -> Start {
+        let random = || start::new_id(&mut |bytes| self.dice.borrow_mut().fill(bytes));
+        Start {
+            node: NodeId(1),
+            directory: random(),
+            broker_incarnation: random(),
+            controller_incarnation: random(),
+            broker_endpoints: Vec::new(),
+            controller_endpoints: Vec::new(),
+            rack: None,
+            now: self.born,
+        }
     }
-    let cores = opened;
-    let led = start::lead(&cores[0], &disk, recovered.reader, &incarnation).await;
-    led.unwrap_or_else(|error| panic!("seed {seed}: lead: {error}"));
-    Node { cores, disk }
+
+    async fn identity(&self, start: &Start) -> Result<MetaProperties, StartError> {
+        match start::read_identity(&self.disk).await? {
+            Some(meta) => {
+                start::check_identity(&meta, start.node, None)?;
+                Ok(meta)
+            }
+            None => start::format_directory(&self.disk, "sim", start).await,
+        }
+    }
+
+    fn facts(&self, meta: MetaProperties, incarnation: Uuid) -> Arc<NodeFacts> {
+        let set = ["node.id=1".to_owned()];
+        let loaded = load(&Sources {
+            set: &set,
+            ..Sources::default()
+        });
+        let loaded = loaded.expect("the defaults hold");
+        Arc::new(facts::node(
+            &loaded,
+            &Given {
+                meta,
+                incarnation,
+                shards: self.shards,
+                kafka: ([127, 0, 0, 1], 9092).into(),
+                host: "sim".to_owned(),
+            },
+        ))
+    }
+
+    fn host(&self, shard: ShardId, mesh: &Rc<Mesh>) -> Rc<SimHost> {
+        Rc::new(SimHost {
+            shard,
+            shards: self.shards,
+            handle: self.handle.clone(),
+            born: self.born,
+            dice: Rc::clone(&self.dice),
+            mesh: Rc::downgrade(mesh),
+        })
+    }
+
+    /// Starts a node on whatever the disk holds; it leads when this returns.
+    pub(crate) async fn start(self) -> Result<Node, StartError> {
+        let mut incarnation = self.incarnation();
+        let meta = self.identity(&incarnation).await?;
+        incarnation.directory = meta.directory;
+        let facts = self.facts(meta, incarnation.broker_incarnation);
+        incarnation.broker_endpoints.clone_from(&facts.endpoints);
+        incarnation.controller_endpoints = vec![facts::controller_endpoint(&facts.settings)];
+        let recovered = start::recover(&self.disk, self.store, &facts, self.born).await?;
+        let mesh = Mesh::new(self.shards);
+        let mut cores = Vec::new();
+        for shard in (0..self.shards).map(ShardId) {
+            let config = StoreConfig {
+                shard,
+                ..self.store
+            };
+            let store = Store::open(self.disk.clone(), config, &recovered.specs, self.born).await?;
+            self.spawn_loops(&store);
+            let host = self.host(shard, &mesh);
+            cores.push(ShardCore::new(
+                host,
+                store,
+                self.disk.clone(),
+                Arc::clone(&facts),
+            ));
+        }
+        mesh.cores.borrow_mut().clone_from(&cores);
+        for lane in &mesh.lanes {
+            let carrying =
+                Rc::clone(&mesh).carry(Rc::clone(lane), self.handle.clone(), Rc::clone(&self.dice));
+            self.handle.spawn(carrying).detach();
+        }
+        start::lead(&cores[0], &self.disk, recovered.reader, &incarnation).await?;
+        Ok(Node {
+            handle: self.handle,
+            dice: self.dice,
+            disk: self.disk,
+            cores,
+            connections: Cell::new(0),
+            _mesh: mesh,
+        })
+    }
+
+    fn spawn_loops(&self, store: &Rc<Store<MemoryDisk>>) {
+        let spawn = |task: LocalFuture<()>| self.handle.spawn(task).detach();
+        spawn(Box::pin(Rc::clone(store).commit_loop()));
+        spawn(Box::pin(Rc::clone(store).move_loop()));
+        spawn(Box::pin(Rc::clone(store).flush_loop()));
+        spawn(Box::pin(Rc::clone(store).grow_loop()));
+        let (handle, store, born) = (self.handle.clone(), Rc::clone(store), self.born);
+        spawn(Box::pin(async move {
+            loop {
+                handle.sleep(UPKEEP).await;
+                let now = TimestampMs(born.0 + i64::try_from(handle.now().as_millis()).unwrap());
+                // A full or failing disk is a fault of the plan, and told to clients.
+                let _told = store.maintain(now).await;
+            }
+        }));
+    }
 }
 
-async fn open(
-    host: &Rc<SimHost>,
-    disk: &MemoryDisk,
-    config: StoreConfig,
-    (specs, facts): (&[thalweg_storage::store::PartitionSpec], &Arc<NodeFacts>),
-) -> Core {
-    let config = StoreConfig {
-        shard: host.shard,
-        ..config
-    };
-    let now = host.now().wall;
-    let store = Store::open(disk.clone(), config, specs, now).await.unwrap();
-    drop(host.handle.spawn(Rc::clone(&store).commit_loop()));
-    drop(host.handle.spawn(Rc::clone(&store).move_loop()));
-    drop(host.handle.spawn(Rc::clone(&store).flush_loop()));
-    drop(host.handle.spawn(Rc::clone(&store).grow_loop()));
-    let shared: Rc<dyn Host> = Rc::<SimHost>::clone(host);
-    ShardCore::new(shared, store, disk.clone(), Arc::clone(facts))
+impl Node {
+    /// A shard for the next connection, its service and the connection's number.
+    pub(crate) fn seat(&self) -> (Rc<dyn Service>, u64) {
+        let number = self.connections.get() + 1;
+        self.connections.set(number);
+        let at = self.dice.borrow_mut().below(self.cores.len());
+        (Rc::new(Dispatch::new(Rc::clone(&self.cores[at]))), number)
+    }
+
+    /// The counters of each shard's store.
+    pub(crate) fn counters(&self) -> Vec<Counters> {
+        let stores = self.cores.iter().map(|core| &core.store);
+        stores.map(|store| store.counters()).collect()
+    }
+
+    /// Wall time of the simulated machine.
+    pub(crate) fn now(&self) -> TimestampMs {
+        self.cores[0].host.now().wall
+    }
+
+    /// Stops as SIGTERM does.
+    pub(crate) async fn stop(&self) -> Result<(), String> {
+        for core in self.cores.iter().rev() {
+            let stopped = core.store.stop_clean(self.now()).await;
+            stopped.map_err(|error| format!("a clean stop failed: {error}"))?;
+        }
+        let marked = recover::mark_clean(&self.disk).await;
+        marked.map_err(|error| format!("a clean stop failed: {error}"))
+    }
 }

@@ -74,7 +74,7 @@ fn expect_none(arguments: &[&str]) -> Outcome<()> {
 }
 
 /// Adds up lines like `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
-fn count(text: &str) -> Tally {
+pub(super) fn count(text: &str) -> Tally {
     let mut tally = Tally::default();
     for line in text
         .lines()

@@ -17,6 +17,7 @@ pub mod packages;
 pub mod probe;
 pub mod process;
 pub mod server;
+pub mod sim;
 pub mod versus;
 
 pub use failure::{Context, Failure, Outcome};
@@ -36,6 +37,8 @@ const HELP: &str = "cargo x COMMAND
   interop real clients and Apache Kafka's own tools against the node
             --kafka  the same script against Apache Kafka 4.3.0
             --dev    against the node's development build
+  sim     whole nodes on the seeded disk: crashes at any of its operations
+            --seed N one seed, --seeds N seeds 0 to N-1
   kill9   kill -9 while four producers write, then audit every acknowledgement
             --rounds N, --seed N, --kafka, --dev
   bench   a short slice of each load, every record verified; --kafka, --dev
@@ -53,6 +56,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "check" => check::check(&rest),
         "fix" => check::fix(&rest),
         "interop" => interop::interop(&rest),
+        "sim" => sim::sim(&rest),
         "kill9" => kill9::kill9(&rest),
         "versus" => versus::versus(&rest),
         "bench" => bench::bench(&rest),

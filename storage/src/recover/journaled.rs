@@ -103,6 +103,7 @@ impl Image {
                 partition.put(place, slice_of(round, bytes), more);
             }
             Entry::TruncateTo { offset, place, .. } => partition.truncate(offset, place),
+            Entry::LogStart { .. } if mutation == Mutation::ResurrectDeleted => {}
             Entry::LogStart { offset, .. } => {
                 partition.log_start = partition.log_start.max(Some(offset));
             }

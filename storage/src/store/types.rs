@@ -24,7 +24,8 @@ pub enum Mutation {
     AckBeforeFlush,
     /// Recovery believes rounds without looking at their journal id and checksums.
     UncheckedRounds,
-    /// Deleting a partition is not journaled, and recovery takes what it finds.
+    /// Deleting a partition is not journaled, and recovery takes what it finds, deleted records
+    /// included.
     ResurrectDeleted,
     /// Journal files are freed before the barrier of the moves that emptied them.
     RecycleBeforeBarrier,
