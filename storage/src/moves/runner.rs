@@ -23,7 +23,7 @@ use crate::error::StoreError;
 use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::journal::wait::concurrently;
 use crate::log::PendingSegment;
-use crate::store::{MovedPlace, Mutation, Store};
+use crate::store::{MovedPlace, Mutation, Store, Victim};
 
 /// Moves in flight at once: enough to keep a device busy beside the journal's writes, few enough
 /// not to queue in front of them.
@@ -36,6 +36,14 @@ struct Move<F> {
     places: Vec<MovedPlace>,
     files: Vec<F>,
     result: DiskResult<()>,
+}
+
+/// How far a segment is to be written, and how far it was.
+pub(crate) struct Target<'a, F> {
+    pub(crate) to: u64,
+    pub(crate) written: &'a mut u64,
+    /// Files that the barrier must cover.
+    pub(crate) files: &'a mut Vec<F>,
 }
 
 /// How a victim ended.
@@ -51,8 +59,12 @@ impl<D: Disk> Store<D> {
     /// Moves records to segments and recycles journal files, until the store stops. Spawn once, in
     /// the background.
     pub async fn move_loop(self: Rc<Self>) {
-        while let Some(victim_end) = self.next_victim().await {
-            let outcome = self.move_victim(victim_end).await;
+        while let Some(end) = self.next_victim().await {
+            let victim = Victim {
+                end,
+                move_bytes_min: self.config.move_bytes_min,
+            };
+            let outcome = self.move_victim(&victim).await;
             self.victim_done(outcome.as_ref().ok().copied());
             if outcome.is_err() {
                 return;
@@ -60,21 +72,21 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Empties the oldest journal file, whose rounds are below `victim_end`, and frees it.
-    async fn move_victim(&self, victim_end: u64) -> Result<Outcome, StoreError> {
-        let plan = self.plan_victim(victim_end);
+    /// Empties the oldest journal file and frees it.
+    async fn move_victim(&self, victim: &Victim) -> Result<Outcome, StoreError> {
+        let plan = self.plan_victim(victim);
         self.set_moving(&plan.moved, true);
-        let outcome = self.run_plan(victim_end, &plan).await;
+        let outcome = self.run_plan(victim, &plan).await;
         self.set_moving(&plan.moved, false);
         outcome
     }
 
-    fn plan_victim(&self, victim_end: u64) -> Plan {
+    fn plan_victim(&self, victim: &Victim) -> Plan {
         let state = self.state.borrow();
         let pinning = state
             .slots
             .iter()
-            .filter(|(_, slot)| slot.journaled && slot.pinned < victim_end);
+            .filter(|(_, slot)| slot.journaled && slot.pinned < victim.end);
         let candidates = pinning.map(|(id, slot)| Candidate {
             id: *id,
             pending: slot.pending,
@@ -87,22 +99,20 @@ impl<D: Disk> Store<D> {
         plan(candidates.collect(), &budget)
     }
 
-    async fn run_plan(&self, victim_end: u64, plan: &Plan) -> Result<Outcome, StoreError> {
+    async fn run_plan(&self, victim: &Victim, plan: &Plan) -> Result<Outcome, StoreError> {
         let moves = plan.moved.iter().map(|id| self.move_partition(*id));
         let moves = concurrently(MOVES_IN_FLIGHT, moves).await;
-        if moves
-            .iter()
-            .any(|done| matches!(&done.result, Err(error) if error.is_full()))
-        {
-            return Ok(Outcome::Full);
-        }
         let mut files = Vec::new();
         let mut done = Vec::new();
+        let mut full = false;
         for mut one in moves {
             files.append(&mut one.files);
             match one.result {
-                Ok(()) => done.push((one.id, one.places)),
-                Err(error) => self.fail_partition(one.id, &error),
+                Err(error) if !error.is_full() => self.fail_partition(one.id, &error),
+                result => {
+                    full |= result.is_err();
+                    done.push((one.id, one.places));
+                }
             }
         }
         if self.config.mutation != Mutation::RecycleBeforeBarrier
@@ -115,10 +125,31 @@ impl<D: Disk> Store<D> {
                 self.fail_partition(id, &error);
             }
         }
-        let round = self.journal_moves(victim_end, plan, done);
+        if !self.let_go(victim, plan, &done) && full {
+            return Ok(Outcome::Full);
+        }
+        let round = self.journal_moves(victim, plan);
         self.journal.wait_flushed(round).await?;
-        self.journal.recycle(victim_end);
+        self.journal.recycle(victim.end);
         Ok(Outcome::Freed)
+    }
+
+    /// After the barrier: logs let go of what was moved. False if what is left to carry
+    /// does not surely fit, or is hardly less than what the victim would free: that happens only
+    /// where moves were cut short.
+    fn let_go(
+        &self,
+        victim: &Victim,
+        plan: &Plan,
+        done: &[(PartitionId, Vec<MovedPlace>)],
+    ) -> bool {
+        let room = self.journal.room();
+        let mut state = self.state.borrow_mut();
+        for (id, places) in done {
+            state.moved(*id, places);
+        }
+        let cost = state.carry_cost(&plan.moved, victim) + state.carry_cost(&plan.carried, victim);
+        cost + cost / 4 <= room && cost < self.config.journal_file_bytes / 4 * 3
     }
 
     /// Makes durable what moves wrote: contents and sizes of these files, and all new names.
@@ -144,26 +175,15 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// After the barrier: logs let go of what was moved, and the journal is told.
-    fn journal_moves(
-        &self,
-        victim_end: u64,
-        plan: &Plan,
-        done: Vec<(PartitionId, Vec<MovedPlace>)>,
-    ) -> u64 {
+    /// Tells the journal where everything is now, and that the victim is void.
+    fn journal_moves(&self, victim: &Victim, plan: &Plan) -> u64 {
         let mut state = self.state.borrow_mut();
-        let mut moved = BTreeSet::new();
-        for (id, places) in done {
-            moved.insert(id);
-            state.moved(id, &places);
-        }
         self.journal.push(|queue| {
             for id in plan.moved.iter().chain(&plan.carried) {
-                let all = !moved.contains(id);
-                state.carry(*id, victim_end, all, queue);
+                state.carry(*id, victim, queue);
             }
             queue.push(Entry::Trim {
-                rounds_below: victim_end,
+                rounds_below: victim.end,
             });
             queue.newest()
         })
@@ -180,17 +200,25 @@ impl<D: Disk> Store<D> {
             } else {
                 segment.end - segment.end % BLOCK_BYTES as u64
             };
-            result = self.move_segment(id, &segment, to, &mut files).await;
+            let mut written = segment.moved;
+            let mut target = Target {
+                to,
+                written: &mut written,
+                files: &mut files,
+            };
+            result = self.move_segment(id, &segment, &mut target).await;
+            if written > segment.moved || result.is_ok() {
+                places.push(MovedPlace {
+                    place: Place {
+                        segment: segment.segment,
+                        position: written,
+                    },
+                    sealed: segment.sealed && result.is_ok(),
+                });
+            }
             if result.is_err() {
                 break;
             }
-            places.push(MovedPlace {
-                place: Place {
-                    segment: segment.segment,
-                    position: to,
-                },
-                sealed: segment.sealed,
-            });
         }
         Move {
             id,
@@ -200,28 +228,27 @@ impl<D: Disk> Store<D> {
         }
     }
 
-    /// Writes a segment's pending bytes up to `to`: a block boundary, or the segment's end, where
-    /// the padded last block is written and the file cut to size.
+    /// Writes a segment's pending bytes up to a block boundary, or to the segment's end, where the
+    /// padded last block is written and the file cut to size.
     pub(crate) async fn move_segment(
         &self,
         id: PartitionId,
         segment: &PendingSegment,
-        to: u64,
-        files: &mut Vec<D::File>,
+        target: &mut Target<'_, D::File>,
     ) -> DiskResult<()> {
-        if to > segment.moved || segment.sealed {
-            let file = self.grown_file(&segment.path, to).await?;
-            if !self.write_blocks(id, segment, to, &file).await? {
+        if target.to > segment.moved || segment.sealed {
+            let file = self.segment_file(&segment.path).await?;
+            target.files.push(file.clone());
+            if !self.write_blocks(id, segment, target, &file).await? {
                 // Deleted meanwhile: nothing of it counts any more.
                 return Ok(());
             }
             // A sealed segment that ends with a block may have been written whole before it was
             // sealed, and still has room reserved behind its end.
-            if segment.sealed || !to.is_multiple_of(BLOCK_BYTES as u64) {
-                file.truncate(to).await?;
-                self.handles.resized(&segment.path, to);
+            if segment.sealed || !target.to.is_multiple_of(BLOCK_BYTES as u64) {
+                file.truncate(target.to).await?;
+                self.handles.resized(&segment.path, target.to);
             }
-            files.push(file);
         }
         if segment.sealed {
             let images = self.with_log(id, |log| log.seal_images(segment.segment));
@@ -229,21 +256,22 @@ impl<D: Disk> Store<D> {
                 self.disk.replace_file(&image.path, &image.bytes).await?;
             }
         }
+        *target.written = target.to;
         Ok(())
     }
 
-    /// Writes pending blocks up to `to`; false if the partition is gone.
+    /// Writes pending blocks, and says in the target how far; false if the partition is gone.
     async fn write_blocks(
         &self,
         id: PartitionId,
         segment: &PendingSegment,
-        to: u64,
+        target: &mut Target<'_, D::File>,
         file: &D::File,
     ) -> DiskResult<bool> {
         let step = self.config.move_write_bytes as u64;
         let mut from = segment.moved;
-        while from < to {
-            let upto = to.min(from + step);
+        while from < target.to {
+            let upto = target.to.min(from + step);
             let place = Place {
                 segment: segment.segment,
                 position: from,
@@ -253,37 +281,47 @@ impl<D: Disk> Store<D> {
             if parts.is_empty() {
                 return Ok(false);
             }
+            self.grow(&segment.path, file, upto).await?;
             file.write_at(from, parts, false).await?;
             self.state.borrow_mut().counters.moved_bytes += upto - from;
             from = upto;
+            // The padded last block counts only once the file is cut.
+            *target.written = upto - upto % BLOCK_BYTES as u64;
         }
         Ok(true)
     }
 
-    /// A segment's file, made if need be, with room up to `to`.
-    async fn grown_file(&self, path: &Arc<Path>, to: u64) -> DiskResult<D::File> {
+    /// A segment's file, made if need be.
+    async fn segment_file(&self, path: &Arc<Path>) -> DiskResult<D::File> {
         let opened = self.handles.for_move(path).await?;
         if opened.created {
             // The directory itself may be new, too.
             let dirs = path.ancestors().skip(1).take(2).map(Path::to_path_buf);
             self.state.borrow_mut().dirs_unsynced.extend(dirs);
         }
-        let whole = to.next_multiple_of(BLOCK_BYTES as u64);
-        if whole > opened.allocated {
-            let step = self
-                .config
-                .segment_preallocate_bytes
-                .max(BLOCK_BYTES as u64);
-            let mut bytes = whole.next_multiple_of(step);
-            let mut grown = opened.file.allocate(bytes).await;
-            if matches!(&grown, Err(error) if error.is_full()) {
-                bytes = whole;
-                grown = opened.file.allocate(bytes).await;
-            }
-            grown?;
-            self.handles.resized(path, bytes);
-        }
         Ok(opened.file)
+    }
+
+    /// Sees that a segment's file has room up to `to`: some megabytes ahead, so that extents are
+    /// few and growing is rare; only as much as needed where the disk is nearly full.
+    async fn grow(&self, path: &Arc<Path>, file: &D::File, to: u64) -> DiskResult<()> {
+        let whole = to.next_multiple_of(BLOCK_BYTES as u64);
+        if whole <= self.handles.size(path) {
+            return Ok(());
+        }
+        let step = self
+            .config
+            .segment_preallocate_bytes
+            .max(BLOCK_BYTES as u64);
+        let mut bytes = whole.next_multiple_of(step);
+        let mut grown = file.allocate(bytes).await;
+        if matches!(&grown, Err(error) if error.is_full()) {
+            bytes = whole;
+            grown = file.allocate(bytes).await;
+        }
+        grown?;
+        self.handles.resized(path, bytes);
+        Ok(())
     }
 
     fn fail_partition(&self, id: PartitionId, error: &DiskError) {

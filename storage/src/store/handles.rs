@@ -34,7 +34,6 @@ pub(crate) struct Handles<D: Disk> {
 /// A file opened for moving, and whether it was made for that.
 pub(crate) struct ForMove<F> {
     pub(crate) file: F,
-    pub(crate) allocated: u64,
     pub(crate) created: bool,
 }
 
@@ -52,7 +51,7 @@ impl<D: Disk> Handles<D> {
 
     /// An existing file.
     pub(crate) async fn existing(&self, path: &Arc<Path>) -> DiskResult<D::File> {
-        if let Some((file, _)) = self.inner.borrow_mut().find(path) {
+        if let Some(file) = self.inner.borrow_mut().find(path) {
             return Ok(file);
         }
         let file = self.disk.open(path, OpenMode::Write).await?;
@@ -63,10 +62,9 @@ impl<D: Disk> Handles<D> {
 
     /// A file to write to, made if it is not there.
     pub(crate) async fn for_move(&self, path: &Arc<Path>) -> DiskResult<ForMove<D::File>> {
-        if let Some((file, allocated)) = self.inner.borrow_mut().find(path) {
+        if let Some(file) = self.inner.borrow_mut().find(path) {
             return Ok(ForMove {
                 file,
-                allocated,
                 created: false,
             });
         }
@@ -78,11 +76,13 @@ impl<D: Disk> Handles<D> {
         };
         let allocated = file.length().await?;
         self.inner.borrow_mut().keep(path, file.clone(), allocated);
-        Ok(ForMove {
-            file,
-            allocated,
-            created,
-        })
+        Ok(ForMove { file, created })
+    }
+
+    /// The size that the file has; 0 if it is not open.
+    pub(crate) fn size(&self, path: &Path) -> u64 {
+        let inner = self.inner.borrow();
+        inner.held.get(path).map_or(0, |held| held.allocated)
     }
 
     /// The file has this size now.
@@ -102,11 +102,11 @@ impl<D: Disk> Handles<D> {
 }
 
 impl<F: Clone> Inner<F> {
-    fn find(&mut self, path: &Arc<Path>) -> Option<(F, u64)> {
+    fn find(&mut self, path: &Arc<Path>) -> Option<F> {
         self.clock += 1;
         let held = self.held.get_mut(path)?;
         held.used = self.clock;
-        Some((held.file.clone(), held.allocated))
+        Some(held.file.clone())
     }
 
     fn keep(&mut self, path: &Arc<Path>, file: F, allocated: u64) {

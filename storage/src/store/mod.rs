@@ -92,6 +92,15 @@ pub struct Store<D: Disk> {
     moved: Event,
 }
 
+/// The journal file that is being emptied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Victim {
+    /// Its rounds are below this one.
+    pub(crate) end: u64,
+    /// Partitions with less pending are carried whole.
+    pub(crate) move_bytes_min: u64,
+}
+
 impl State {
     /// Changes a slot and keeps the sum of the bounds right.
     pub(crate) fn change<T>(
@@ -127,10 +136,24 @@ impl State {
         });
     }
 
-    /// Journals a partition again; see [`Slot::carry`].
-    pub(crate) fn carry(&mut self, id: PartitionId, below: u64, all: bool, queue: &mut RoundQueue) {
-        let carried = self.change(id, |slot| slot.carry(below, all, queue));
+    /// Journals a partition again; see [`Slot::carry`]. One that is small is carried whole, so that
+    /// it is not met again in each of the next files.
+    pub(crate) fn carry(&mut self, id: PartitionId, victim: &Victim, queue: &mut RoundQueue) {
+        let carried = self.change(id, |slot| {
+            let all = slot.pending < victim.move_bytes_min;
+            slot.carry(victim.end, all, queue)
+        });
         self.counters.carried_bytes += carried.unwrap_or(0);
+    }
+
+    /// What `carry` of these partitions would carry.
+    pub(crate) fn carry_cost(&self, ids: &[PartitionId], victim: &Victim) -> u64 {
+        let slots = ids.iter().filter_map(|id| self.slots.get(id));
+        let costs = slots.map(|slot| {
+            let all = slot.pending < victim.move_bytes_min;
+            slot.carry_cost(victim.end, all) + slot.carry_bound()
+        });
+        costs.sum()
     }
 }
 

@@ -183,23 +183,40 @@ impl Slot {
         carried
     }
 
-    /// Carries pending bytes below `upto`, as one group.
-    fn carry_bytes(&self, upto: Option<Place>, queue: &mut RoundQueue) -> u64 {
-        let mut carried = 0;
-        queue.begin_group();
+    /// Bytes that `carry` would carry.
+    pub(crate) fn carry_cost(&self, rounds_below: u64, all: bool) -> u64 {
+        let mut marks = self.marks.iter();
+        let kept = marks.find(|mark| mark.round >= rounds_below);
+        let upto = kept.filter(|_| !all).map(|mark| mark.place);
+        let ranges = self.pending_below(upto);
+        ranges.iter().map(|(place, end)| end - place.position).sum()
+    }
+
+    /// Pending bytes below `upto` (all if `None`): where each segment's begin, and their end.
+    fn pending_below(&self, upto: Option<Place>) -> Vec<(Place, u64)> {
+        let mut ranges = Vec::new();
         for pending in self.log.pending() {
             let end = match upto {
                 Some(upto) if upto.segment < pending.segment => break,
                 Some(upto) if upto.segment == pending.segment => upto.position.min(pending.end),
                 _ => pending.end,
             };
-            let mut place = Place {
-                segment: pending.segment,
-                position: pending.moved,
-            };
-            if end <= place.position {
-                continue;
+            if end > pending.moved {
+                let place = Place {
+                    segment: pending.segment,
+                    position: pending.moved,
+                };
+                ranges.push((place, end));
             }
+        }
+        ranges
+    }
+
+    /// Carries pending bytes below `upto`, as one group.
+    fn carry_bytes(&self, upto: Option<Place>, queue: &mut RoundQueue) -> u64 {
+        let mut carried = 0;
+        queue.begin_group();
+        for (mut place, end) in self.pending_below(upto) {
             for slice in self.log.tail_parts(place, end) {
                 queue.push(Entry::Carried {
                     partition: self.log.id(),

@@ -16,6 +16,7 @@ use crate::disk::{Disk, File};
 use crate::error::StoreError;
 use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::log::Log;
+use crate::moves::runner::Target;
 use crate::segment::name::{Kind, file_name};
 
 fn active_path(log: &Log) -> Arc<Path> {
@@ -78,7 +79,12 @@ impl<D: Disk> Store<D> {
     ) -> Result<(), StoreError> {
         let pending = self.with_log(id, |log| log.pending()).unwrap_or_default();
         for segment in &pending {
-            self.move_segment(id, segment, segment.end, files).await?;
+            let mut target = Target {
+                to: segment.end,
+                written: &mut 0,
+                files,
+            };
+            self.move_segment(id, segment, &mut target).await?;
         }
         let Some((end, path)) = self.with_log(id, |log| (log.place_end(), active_path(log))) else {
             return Ok(());
