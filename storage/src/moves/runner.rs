@@ -216,6 +216,9 @@ impl<D: Disk> Store<D> {
                     sealed: segment.sealed && result.is_ok(),
                 });
             }
+            if result.is_ok() && !segment.sealed {
+                result = self.write_indexes(id, &segment, to, &mut files).await;
+            }
             if result.is_err() {
                 break;
             }

@@ -15,7 +15,7 @@ use crate::journal::pool::{FileIndex, Pool};
 use crate::journal::queue::RoundQueue;
 use crate::journal::round::Seal;
 use crate::journal::writer::{journal_dir, zeroed_file};
-use crate::log::{Found, LogSpec};
+use crate::log::{Found, Log, LogSpec};
 use crate::store::lifecycle::partition_dir;
 use crate::store::{PartitionSpec, Slot};
 
@@ -119,7 +119,30 @@ impl<D: Disk> Recovery<D> {
                 _ => {}
             }
         }
+        self.cut_indexes(&loaded.log).await?;
         self.report.carried_bytes += Slot::new(loaded.log).carry(0, true, queue);
+        Ok(())
+    }
+
+    /// Cuts the active segment's index files to what is true of them. Where written records were
+    /// lost (`Write` durability, a power cut), their entries must not come to mean others.
+    async fn cut_indexes(&self, log: &Log) -> Result<(), StoreError> {
+        for image in log.index_images() {
+            let on_disk = match self.disk.read_file(&image.path).await {
+                Err(error) if error.is_missing() => continue,
+                read => read?,
+            };
+            let same = on_disk
+                .iter()
+                .zip(&image.bytes)
+                .take_while(|(a, b)| a == b)
+                .count();
+            if same < on_disk.len() {
+                let file = self.disk.open(&image.path, OpenMode::Write).await?;
+                file.truncate(same as u64).await?;
+                file.sync().await?;
+            }
+        }
         Ok(())
     }
 

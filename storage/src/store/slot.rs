@@ -14,6 +14,7 @@ use crate::disk::BLOCK_BYTES;
 use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::journal::queue::RoundQueue;
 use crate::log::Log;
+use crate::moves::indexes::Indexed;
 
 /// Log bytes between two marks. Smaller means less carried beside a move, and more marks in memory.
 const MARK_BYTES: u64 = 64 << 10;
@@ -46,6 +47,8 @@ pub(crate) struct Slot {
     marks: VecDeque<Mark>,
     /// Accepted bytes that no segment file holds.
     pub(crate) pending: u64,
+    /// What of its active segment is indexed on disk.
+    pub(crate) indexed: Indexed,
     /// A move of it failed: it is carried for ever and takes nothing more.
     pub(crate) failed: bool,
     /// A move of it is running: its directory stays where it is.
@@ -61,6 +64,7 @@ impl Slot {
             pinned: 0,
             marks: VecDeque::new(),
             pending,
+            indexed: Indexed::default(),
             failed: false,
             moving: false,
         }
