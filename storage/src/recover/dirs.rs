@@ -93,18 +93,20 @@ impl<D: Disk> Recovery<D> {
             if by_name.get(name.as_str()) == Some(&id) && !is_deleted {
                 continue;
             }
-            let mut aside = deleted_name(&name, id);
             if !is_deleted {
                 tracing::warn!(%name, %topic, "a partition that the metadata log does not know is set aside");
-                aside = aside.replace("-delete", "-stray");
             }
-            if there.contains_key(&aside) {
-                // An earlier recovery did it, and was cut: what bears the name now is new and empty.
-                continue;
-            }
+            let names = (0..).map(|again| match is_deleted {
+                true => deleted_name(&name, id, again),
+                false => deleted_name(&name, id, again).replace("-delete", "-stray"),
+            });
+            // A recovery that was cut may have set aside one of this name before.
+            let free = names.into_iter().find(|aside| !there.contains_key(aside));
+            let aside = free.unwrap_or_default();
             self.disk
                 .rename(&partition_dir(&name), &partition_dir(&aside))
                 .await?;
+            there.insert(aside, ());
             there.remove(&name);
         }
         Ok(())

@@ -22,13 +22,11 @@ pub(crate) const LOG_DIR: &str = "log";
 const NAME_BYTES_MAX: usize = 255;
 
 /// Kafka's name for the directory of a deleted partition: `topic-0.<32 hex digits>-delete`. Ours
-/// is the topic's id, so that names of two topics that bore the same name differ.
-pub(crate) fn deleted_name(dir_name: &str, id: PartitionId) -> String {
-    let mut suffix = String::from(".");
-    for byte in id.topic.0 {
-        suffix.push_str(&format!("{byte:02x}"));
-    }
-    suffix.push_str("-delete");
+/// is the topic's id, so that names of two topics that bore the same name differ, plus `again`
+/// where that name is taken.
+pub(crate) fn deleted_name(dir_name: &str, id: PartitionId, again: u32) -> String {
+    let unique = u128::from_be_bytes(id.topic.0).wrapping_add(u128::from(again));
+    let suffix = format!(".{unique:032x}-delete");
     let kept = dir_name.len().min(NAME_BYTES_MAX - suffix.len());
     let kept = (0..=kept)
         .rev()
@@ -110,7 +108,7 @@ impl<D: Disk> Store<D> {
         let name = dir
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
-        let trash = partition_dir(&deleted_name(&name.unwrap_or_default(), id));
+        let trash = partition_dir(&deleted_name(&name.unwrap_or_default(), id, 0));
         self.disk.rename(&dir, &trash).await?;
         self.disk.sync_dir(Path::new(LOG_DIR)).await?;
         self.state.borrow_mut().trash.push_back(trash);
@@ -179,8 +177,8 @@ mod tests {
             index: PartitionIndex(0),
         };
         let hex = "ab".repeat(16);
-        assert_eq!(deleted_name("t-0", id), format!("t-0.{hex}-delete"));
-        let long = deleted_name(&"x".repeat(255), id);
+        assert_eq!(deleted_name("t-0", id, 0), format!("t-0.{hex}-delete"));
+        let long = deleted_name(&"x".repeat(255), id, 7);
         assert_eq!((long.len(), is_deleted_name(&long)), (255, true));
     }
 }
