@@ -14,12 +14,16 @@ use super::Recovery;
 use crate::disk::{Disk, DiskResult};
 use crate::error::StoreError;
 use crate::files::meta;
+use crate::journal::wait::concurrently;
 use crate::log::{Log, LogSpec};
 use crate::store::PartitionSpec;
-use crate::store::lifecycle::{LOG_DIR, deleted_name, partition_dir};
+use crate::store::lifecycle::{DELETED, LOG_DIR, STRAY, aside_name, partition_dir};
 
 /// Kafka writes this at a clean stop, for itself; it must be gone before the first write.
 const KAFKA_CLEAN: &str = "log/.kafka_cleanshutdown";
+
+/// Small files read at once.
+const READS_IN_FLIGHT: usize = 16;
 
 impl<D: Disk> Recovery<D> {
     /// Makes missing directories and sets aside those of other topics.
@@ -35,9 +39,8 @@ impl<D: Disk> Recovery<D> {
                 there.insert(entry.name.clone(), ());
             }
         }
-        if !self.report.clean {
-            self.set_aside(specs, &mut there).await?;
-        }
+        // Also after a clean stop: the start after it may have been cut while it made one.
+        self.set_aside(specs, &mut there).await?;
         for spec in specs {
             if !there.contains_key(&spec.dir_name) {
                 self.make_partition_dir(spec).await?;
@@ -73,8 +76,12 @@ impl<D: Disk> Recovery<D> {
             .map(|spec| (spec.dir_name.as_str(), spec.id))
             .collect();
         let names: Vec<String> = there.keys().cloned().collect();
-        for name in names {
-            let Some(topic) = self.topic_of(&name).await? else {
+        let topics = names.into_iter().map(|name| async move {
+            let topic = self.topic_of(&name).await;
+            (name, topic)
+        });
+        for (name, topic) in concurrently(READS_IN_FLIGHT, topics).await {
+            let Some(topic) = topic? else {
                 // Cut while it was made: nothing is ever written to a directory without it, so it
                 // is made once more, where there is a partition of the name.
                 if by_name.contains_key(name.as_str()) {
@@ -96,13 +103,12 @@ impl<D: Disk> Recovery<D> {
             if !is_deleted {
                 tracing::warn!(%name, %topic, "a partition that the metadata log does not know is set aside");
             }
-            let names = (0..).map(|again| match is_deleted {
-                true => deleted_name(&name, id, again),
-                false => deleted_name(&name, id, again).replace("-delete", "-stray"),
-            });
+            let ending = if is_deleted { DELETED } else { STRAY };
             // A recovery that was cut may have set aside one of this name before.
-            let free = names.into_iter().find(|aside| !there.contains_key(aside));
-            let aside = free.unwrap_or_default();
+            let aside = (0..)
+                .map(|again| aside_name(&name, id, again, ending))
+                .find(|aside| !there.contains_key(aside))
+                .unwrap_or_default();
             self.disk
                 .rename(&partition_dir(&name), &partition_dir(&aside))
                 .await?;

@@ -18,15 +18,19 @@ use crate::store::Mutation;
 
 /// The directory that is Kafka's log directory, within the data directory.
 pub(crate) const LOG_DIR: &str = "log";
+/// Ends the name of a deleted partition's directory.
+pub(crate) const DELETED: &str = "-delete";
+/// Ends the name of a directory that the metadata log does not know.
+pub(crate) const STRAY: &str = "-stray";
 /// Longest file name of common file systems.
 const NAME_BYTES_MAX: usize = 255;
 
 /// Kafka's name for the directory of a deleted partition: `topic-0.<32 hex digits>-delete`. Ours
 /// is the topic's id, so that names of two topics that bore the same name differ, plus `again`
 /// where that name is taken.
-pub(crate) fn deleted_name(dir_name: &str, id: PartitionId, again: u32) -> String {
+pub(crate) fn aside_name(dir_name: &str, id: PartitionId, again: u32, ending: &str) -> String {
     let unique = u128::from_be_bytes(id.topic.0).wrapping_add(u128::from(again));
-    let suffix = format!(".{unique:032x}-delete");
+    let suffix = format!(".{unique:032x}{ending}");
     let kept = dir_name.len().min(NAME_BYTES_MAX - suffix.len());
     let kept = (0..=kept)
         .rev()
@@ -37,7 +41,7 @@ pub(crate) fn deleted_name(dir_name: &str, id: PartitionId, again: u32) -> Strin
 
 /// True for the directory of a deleted partition.
 pub(crate) fn is_deleted_name(name: &str) -> bool {
-    name.ends_with("-delete")
+    name.ends_with(DELETED)
 }
 
 pub(crate) fn partition_dir(dir_name: &str) -> PathBuf {
@@ -108,7 +112,7 @@ impl<D: Disk> Store<D> {
         let name = dir
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
-        let trash = partition_dir(&deleted_name(&name.unwrap_or_default(), id, 0));
+        let trash = partition_dir(&aside_name(&name.unwrap_or_default(), id, 0, DELETED));
         self.disk.rename(&dir, &trash).await?;
         self.disk.sync_dir(Path::new(LOG_DIR)).await?;
         self.state.borrow_mut().trash.push_back(trash);
@@ -177,8 +181,11 @@ mod tests {
             index: PartitionIndex(0),
         };
         let hex = "ab".repeat(16);
-        assert_eq!(deleted_name("t-0", id, 0), format!("t-0.{hex}-delete"));
-        let long = deleted_name(&"x".repeat(255), id, 7);
+        assert_eq!(
+            aside_name("t-0", id, 0, DELETED),
+            format!("t-0.{hex}-delete")
+        );
+        let long = aside_name(&"x".repeat(255), id, 7, DELETED);
         assert_eq!((long.len(), is_deleted_name(&long)), (255, true));
     }
 }
