@@ -25,7 +25,7 @@ use thalweg_storage::recover::Report;
 use thalweg_wire::ids::{NodeId, ShardId, Uuid};
 
 use super::facts::{self, Given};
-use super::place::{self, IO_MEMORY_BYTES, Placement};
+use super::place::{self, IO_MEMORY_BYTES, Machine, Placement, Wanted};
 use super::seat::{self, Event, Head, Seat};
 use super::start::{StartError, check_identity, format_directory, new_id, read_identity};
 use super::{clock, signals, watchdog};
@@ -196,6 +196,20 @@ fn bind_address(listener: Listener, address: &Address) -> Result<Bound, BootErro
     bind(listener, first).map_err(failed)
 }
 
+/// The machine as the settings let it be used.
+fn usable_machine(loaded: &Loaded) -> Result<Machine, BootError> {
+    let mut machine = place::machine();
+    if let Auto::Set(list) = &loaded.settings.shards.cpus {
+        let wanted = place::cores_of(list).unwrap_or_default();
+        machine.cores.retain(|core| wanted.contains(core));
+        if machine.cores.is_empty() {
+            let words = format!("shards.cpus = {list:?} names no core this process may use");
+            return Err(BootError::Machine(words));
+        }
+    }
+    Ok(machine)
+}
+
 fn host_name() -> String {
     rustix::system::uname()
         .nodename()
@@ -216,11 +230,14 @@ fn free_bytes(data: &Path) -> u64 {
 
 /// Runs the node until it is told to stop. `ready` is called once it serves.
 pub fn run(loaded: &Loaded, ready: impl FnOnce(&Banner)) -> Result<(), BootError> {
-    let machine = place::machine();
+    let machine = usable_machine(loaded)?;
     place::raise_open_files();
-    let wanted = match loaded.settings.shards.count {
-        Auto::Set(count) => count,
-        Auto::Auto => 0,
+    let wanted = Wanted {
+        shards: match loaded.settings.shards.count {
+            Auto::Set(count) => count,
+            Auto::Auto => 0,
+        },
+        ring_depth: usize::try_from(loaded.settings.shards.ring_entries).unwrap_or(usize::MAX),
     };
     let placement = place::place(&machine, wanted);
     let data = data_dir(loaded);

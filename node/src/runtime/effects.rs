@@ -171,23 +171,28 @@ impl<D: Disk> ShardCore<D> {
         published: Arc<Published>,
     ) -> Result<(), Fault> {
         let changes = Changes::between(before, &published.image, &self.node);
-        self.each(changes.create, Message::Create).await?;
+        // The records are durable, so what fails here is told and does not stop the rest: a shard
+        // that could not make a partition (a full disk) tries again by itself.
+        let created = self.each(changes.create, Message::Create).await;
+        let published = self.all(|| Message::Publish(Arc::clone(&published))).await;
+        let led = self.each(changes.lead, Message::Lead).await;
+        let configured = self.each(changes.configure, Message::Configure).await;
+        let mut outcome = created.and(published).and(led).and(configured);
+        if !changes.delete.is_empty() {
+            let deleted = self.each(changes.delete, Message::Delete).await;
+            // A name may be used again from now on: no shard may still have the old files open.
+            let forgotten = self.all(|| Message::Forget(changes.forget.clone())).await;
+            outcome = outcome.and(deleted).and(forgotten);
+        }
+        outcome
+    }
+
+    async fn all(self: &Rc<Self>, message: impl Fn() -> Message) -> Result<(), Fault> {
+        let mut outcome = Ok(());
         for shard in 0..self.host.shards() {
-            let message = Message::Publish(Arc::clone(&published));
-            self.changed(ShardId(shard), message).await?;
+            outcome = outcome.and(self.changed(ShardId(shard), message()).await);
         }
-        self.each(changes.lead, Message::Lead).await?;
-        self.each(changes.configure, Message::Configure).await?;
-        if changes.delete.is_empty() {
-            return Ok(());
-        }
-        self.each(changes.delete, Message::Delete).await?;
-        // A name may be used again from now on: no shard may still have the old files open.
-        for shard in 0..self.host.shards() {
-            let message = Message::Forget(changes.forget.clone());
-            self.changed(ShardId(shard), message).await?;
-        }
-        Ok(())
+        outcome
     }
 
     async fn each<T>(
@@ -195,10 +200,11 @@ impl<D: Disk> ShardCore<D> {
         parts: BTreeMap<ShardId, Vec<T>>,
         message: impl Fn(Vec<T>) -> Message,
     ) -> Result<(), Fault> {
+        let mut outcome = Ok(());
         for (shard, list) in parts {
-            self.changed(shard, message(list)).await?;
+            outcome = outcome.and(self.changed(shard, message(list)).await);
         }
-        Ok(())
+        outcome
     }
 
     async fn changed(self: &Rc<Self>, shard: ShardId, message: Message) -> Result<(), Fault> {

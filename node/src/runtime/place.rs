@@ -41,12 +41,36 @@ pub struct Placement {
     pub memlock_need: u64,
 }
 
-/// Decides; `wanted` is the configured number of shards (0 = one per usable core).
+/// What was configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Number of shards; 0 is one per usable core.
+    pub shards: u16,
+    /// Entries of each ring at most.
+    pub ring_depth: usize,
+}
+
+/// The cores named by a list such as `0-3,8`; `None` if it can't be read.
 #[must_use]
-pub fn place(machine: &Machine, wanted: u16) -> Placement {
+pub fn cores_of(list: &str) -> Option<Vec<usize>> {
+    let mut cores = Vec::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last >= rustix::thread::CpuSet::MAX_CPU {
+            return None;
+        }
+        cores.extend(first..=last);
+    }
+    Some(cores)
+}
+
+/// Decides.
+#[must_use]
+pub fn place(machine: &Machine, wanted: Wanted) -> Placement {
     let cores = machine.cores.len().max(1);
     let usable = machine.quota.unwrap_or(cores).clamp(1, cores);
-    let shards = match wanted {
+    let shards = match wanted.shards {
         0 => u16::try_from(usable).unwrap_or(u16::MAX),
         wanted => wanted,
     };
@@ -69,10 +93,13 @@ pub fn place(machine: &Machine, wanted: u16) -> Placement {
             .memlock_bytes
             .is_none_or(|limit| need(*depth) <= limit)
     };
+    let smallest = RING_DEPTHS[RING_DEPTHS.len() - 1];
+    let allowed = |depth: &usize| *depth <= wanted.ring_depth;
     let ring_depth = RING_DEPTHS
         .into_iter()
+        .filter(allowed)
         .find(fits)
-        .unwrap_or(RING_DEPTHS[RING_DEPTHS.len() - 1]);
+        .unwrap_or(smallest);
     Placement {
         pinned,
         shards,
@@ -142,6 +169,22 @@ pub fn raise_open_files() -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn wanted(shards: u16) -> Wanted {
+        Wanted {
+            shards,
+            ring_depth: 256,
+        }
+    }
+
+    #[test]
+    fn core_lists_are_read_as_people_write_them() {
+        assert_eq!(cores_of("0-2,8"), Some(vec![0, 1, 2, 8]));
+        assert_eq!(cores_of("3"), Some(vec![3]));
+        for bad in ["", "a", "3-1", "0-", "99999"] {
+            assert_eq!(cores_of(bad), None, "{bad:?}");
+        }
+    }
+
     fn machine(cores: usize, quota: Option<usize>, memlock: Option<u64>) -> Machine {
         Machine {
             cores: (0..cores).collect(),
@@ -152,23 +195,29 @@ mod tests {
 
     #[test]
     fn shards_follow_cores_and_quota() {
-        for (cores, quota, wanted, shards, pinned) in [
+        for (cores, quota, count, shards, pinned) in [
             (2, None, 0, 2, 2),
             (8, Some(3), 0, 3, 3),
             (2, None, 4, 4, 0),
             (2, None, 1, 1, 1),
             (0, None, 0, 1, 0),
         ] {
-            let placement = place(&machine(cores, quota, None), wanted);
+            let placement = place(&machine(cores, quota, None), wanted(count));
             assert_eq!((placement.shards, placement.pinned.len()), (shards, pinned));
         }
     }
 
     #[test]
     fn rings_shrink_to_the_locked_memory_there_is() {
-        assert_eq!(place(&machine(2, None, Some(8 << 20)), 2).ring_depth, 256);
-        assert_eq!(place(&machine(2, None, Some(2_200_000)), 2).ring_depth, 64);
-        assert_eq!(place(&machine(2, None, Some(0)), 2).ring_depth, 32);
+        assert_eq!(
+            place(&machine(2, None, Some(8 << 20)), wanted(2)).ring_depth,
+            256
+        );
+        assert_eq!(
+            place(&machine(2, None, Some(2_200_000)), wanted(2)).ring_depth,
+            64
+        );
+        assert_eq!(place(&machine(2, None, Some(0)), wanted(2)).ring_depth, 32);
     }
 
     #[test]

@@ -357,6 +357,7 @@ impl Room {
                 return;
             };
             registry.sweep(idle);
+            core.heal().await;
             if let Err(error) = core.store.maintain(self.host.now().wall).await {
                 tracing::warn!(shard = self.host.shard().0, %error, "upkeep of the logs failed");
             }

@@ -5,7 +5,7 @@
 //! sender; appends of one sender reach the store in that order (a turnstile per sender), whatever
 //! waits in between. Deliberately absent: sockets, channels, threads.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,12 +30,14 @@ use crate::metrics::{Metrics, Snapshot};
 use crate::node::NodeFacts;
 use crate::outgoing::{Binder, LateRange};
 use crate::request::Listener;
-use crate::runtime::effects::{Coordinator, Published};
+use crate::runtime::effects::{Changes, Coordinator, Published};
 use crate::topics::TopicSettings;
 
-/// Memory of tail slices and direct reads that a shard's answers may hold until they are sent. Slow
-/// readers share it: whoever wants more waits until others have sent theirs.
+/// Memory of tail slices that a shard's answers may hold until they are sent. Slow readers share
+/// it: whoever wants more waits until others have sent theirs.
 pub const HELD_BYTES_MAX: usize = 64 << 20;
+/// Memory of ranges read from segments that is being sent.
+pub const BINDING_BYTES_MAX: usize = 64 << 20;
 /// Segments that a shard keeps open for reading: two descriptors each.
 const OPEN_SEGMENTS_MAX: usize = 1024;
 
@@ -65,6 +67,11 @@ pub struct ShardCore<D: Disk> {
     pub sessions: RefCell<Sessions>,
     /// Memory that answers hold until they are sent.
     pub held: Budget,
+    /// Memory that ranges take while they are sent. Apart from `held`, whose owners wait for this
+    /// one: what is taken here goes back by the socket alone.
+    binding: Budget,
+    /// A partition of the image could not be made.
+    incomplete: Cell<bool>,
     reader: SegmentReader<D>,
     catalog: RefCell<Catalog>,
     coordinator: RefCell<Option<Rc<Coordinator>>>,
@@ -93,6 +100,8 @@ impl<D: Disk> ShardCore<D> {
             scratch: RefCell::default(),
             slots: Slots::default(),
             held: Budget::new(HELD_BYTES_MAX),
+            binding: Budget::new(BINDING_BYTES_MAX),
+            incomplete: Cell::new(false),
             catalog: RefCell::default(),
             coordinator: RefCell::default(),
             watches: RefCell::default(),
@@ -265,10 +274,46 @@ impl<D: Disk> ShardCore<D> {
     }
 
     async fn create(&self, list: Vec<NewPartition>) -> Result<(), Fault> {
+        let mut outcome = Ok(());
         for partition in list {
-            self.store.create_partition(partition).await?;
+            outcome = outcome.and(self.create_one(partition).await);
+        }
+        outcome
+    }
+
+    async fn create_one(&self, new: NewPartition) -> Result<(), Fault> {
+        let id = new.id;
+        if let Err(error) = self.store.create_partition(new).await {
+            tracing::error!(shard = self.host.shard().0, %id, %error, "a partition can't be made");
+            self.incomplete.set(true);
+            return Err(error.into());
         }
         Ok(())
+    }
+
+    /// Makes partitions that the image has and that could not be made before. Called now and then.
+    pub async fn heal(self: &Rc<Self>) {
+        if !self.incomplete.take() {
+            return;
+        }
+        let image = self.image();
+        let changes = Changes::between(&Image::default(), &image, &self.node);
+        let own = changes
+            .create
+            .into_iter()
+            .filter(|(shard, _)| *shard == self.host.shard());
+        for new in own.flat_map(|(_, list)| list) {
+            let id = new.id;
+            if self.store.partition(id).is_some() || self.create_one(new).await.is_err() {
+                continue;
+            }
+            if self.image().topics.get(id.topic).is_none() {
+                // Deleted meanwhile: whoever did so found nothing to delete here.
+                if let Err(error) = self.store.delete_partition(id).await {
+                    tracing::warn!(shard = self.host.shard().0, %id, %error, "not deleted");
+                }
+            }
+        }
     }
 
     async fn delete(self: &Rc<Self>, list: Vec<PartitionId>) -> Result<(), Fault> {
@@ -399,7 +444,7 @@ impl<D: Disk> ShardCore<D> {
     pub fn snapshot(&self) -> Snapshot {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Snapshot {
-            held_bytes: count(self.held.used()),
+            held_bytes: count(self.held.used() + self.binding.used()),
             parked: count(self.slots.used()),
             sessions: count(self.sessions.borrow().len()),
             connections: self.metrics.connections.get(),
@@ -415,7 +460,7 @@ impl<D: Disk> Binder for Rc<ShardCore<D>> {
         let core = Rc::clone(self);
         let late = late.clone();
         Box::pin(async move {
-            let permit = core.held.take(late.range.bytes).await;
+            let permit = core.binding.take(late.range.bytes).await;
             if core.image().topics.get(late.topic).is_none() {
                 return Err(std::io::ErrorKind::NotFound.into());
             }
