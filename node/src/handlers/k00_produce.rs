@@ -22,6 +22,7 @@ use thalweg_wire::messages::produce_response::{
     ProduceResponse, TopicProduceResponse,
 };
 
+use crate::metrics::stages::Stage;
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
@@ -52,11 +53,21 @@ pub async fn handle<D: Disk>(
     } else {
         plan(core, request)?
     };
+    let checked = core.host.now().mono;
     turn.arrive().await;
+    let ordered = core.host.now().mono;
     let jobs = std::mem::take(&mut plan.jobs);
     let sent = send(core, request, acks, jobs).await;
     drop(turn);
+    let appended = core.host.now().mono;
     collect(core, acks, &mut plan, sent).await;
+    let stages = &core.metrics.stages;
+    stages.record(Stage::ProduceCheck, request.received.mono, checked);
+    stages.record(Stage::ProduceOrder, checked, ordered);
+    stages.record(Stage::ProduceAppend, ordered, appended);
+    let done = core.host.now().mono;
+    stages.record(Stage::ProduceFlush, appended, done);
+    stages.record(Stage::ProduceTotal, request.received.mono, done);
     if acks == 0 {
         return match plan.first_error() {
             Some(fault) => Err(Refusal::Unacknowledged(fault.to_string())),

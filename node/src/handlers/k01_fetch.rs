@@ -20,6 +20,7 @@ use thalweg_wire::messages::fetch_request::FetchRequestView;
 use thalweg_wire::messages::fetch_response::FetchResponse;
 
 use super::fetch_answer::{Found, respond};
+use crate::metrics::stages::Stage;
 use crate::net::connection::Link;
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
@@ -84,6 +85,9 @@ pub async fn handle<D: Disk>(
         session.tell(&found.key, told, full)
     });
     let id = keep_session(core, kind, id, session);
+    let done = core.host.now().mono;
+    let stages = &core.metrics.stages;
+    stages.record(Stage::FetchTotal, request.received.mono, done);
     respond(core, request, id, found).await
 }
 
@@ -200,7 +204,10 @@ async fn read<D: Disk>(
             shard: core.host.shard(),
             slot: slot.number(),
         });
+        let before = core.host.now().mono;
         let found = read_once(core, &wanted, terms, watch).await;
+        let after = core.host.now().mono;
+        core.metrics.stages.record(Stage::FetchRead, before, after);
         let bytes: usize = found.iter().map(|found| found.part.bytes).sum();
         let enough = bytes >= terms.bytes_min || found.iter().any(Found::is_notable);
         let Some(slot) = slot

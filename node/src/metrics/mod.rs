@@ -3,10 +3,12 @@
 //! Each shard counts in plain cells; a scrape asks every shard for a [`Snapshot`] and adds them.
 //! Deliberately absent: atomics, a registry, histograms of other processes' names.
 
+pub mod stages;
 pub mod text;
 
 use std::cell::Cell;
 
+use stages::Stages;
 use thalweg_storage::counters::Counters;
 use thalweg_storage::read::ReadCounters;
 
@@ -47,6 +49,8 @@ impl Gauge {
 /// One shard's counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Where the time goes.
+    pub stages: Stages,
     /// Requests whose head was sound.
     pub requests: Counter,
     /// Open connections.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Snapshot;
+use super::stages::Summary;
 
 /// One line of the table below.
 struct Series {
@@ -79,6 +80,31 @@ pub fn render(shards: &[(u16, Snapshot)]) -> String {
         for (shard, snapshot) in shards {
             let value = (series.value)(snapshot);
             let _ = writeln!(out, "thalweg_{name}{{shard=\"{shard}\"}} {value}");
+        }
+    }
+    out
+}
+
+/// The text of the stages: quantiles of one shard can't be merged with another's, so each has its own.
+#[must_use]
+pub fn render_stages(shards: &[(u16, Vec<Summary>)]) -> String {
+    const NAME: &str = "thalweg_stage_seconds";
+    let mut out = String::new();
+    // Writing to a String can't fail.
+    let _ = writeln!(
+        out,
+        "# HELP {NAME} Time of requests by stage.\n# TYPE {NAME} summary"
+    );
+    for (shard, summaries) in shards {
+        for summary in summaries {
+            let Summary { api, stage, .. } = summary;
+            let labels = format!("shard=\"{shard}\",api=\"{api}\",stage=\"{stage}\"");
+            for (quantile, micros) in summary.quantiles {
+                let seconds = std::time::Duration::from_micros(micros).as_secs_f64();
+                let _ = writeln!(out, "{NAME}{{{labels},quantile=\"{quantile}\"}} {seconds}");
+            }
+            let _ = writeln!(out, "{NAME}_sum{{{labels}}} {}", summary.sum / 1e6);
+            let _ = writeln!(out, "{NAME}_count{{{labels}}} {}", summary.count);
         }
     }
     out

@@ -76,14 +76,19 @@ async fn answer<D: Disk>(core: Rc<ShardCore<D>>, socket: OwnedFd, ring: Ring) {
 async fn run<D: Disk>(core: &Rc<ShardCore<D>>, route: Route) -> (u16, String) {
     let mut snapshots = Vec::new();
     let mut states = Vec::new();
+    let mut stages = Vec::new();
     for shard in 0..core.host.shards() {
         if let Ok(Reply::Metrics(scrape)) = core.ask(ShardId(shard), Message::Scrape).await {
             snapshots.push((shard, scrape.snapshot));
+            stages.push((shard, scrape.stages));
             states.push((shard, scrape.health));
         }
     }
     match route {
-        Route::Metrics => (200, text::render(&snapshots)),
+        Route::Metrics => {
+            let text = text::render(&snapshots) + &text::render_stages(&stages);
+            (200, text)
+        }
         // The port is opened when the node serves.
         Route::Health | Route::Ready => health::verdict(&states),
     }

@@ -248,6 +248,7 @@ impl<D: Disk> ShardCore<D> {
             Message::Open(_) | Message::Quiet | Message::Halt => Reply::Done,
             Message::Scrape => Reply::Metrics(Box::new(Scrape {
                 snapshot: self.snapshot(),
+                stages: self.metrics.stages.summaries(),
                 health: self.store.health(),
             })),
         }

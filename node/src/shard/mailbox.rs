@@ -19,6 +19,7 @@ use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
 use super::parked::WatchKey;
 use super::sessions::Session;
 use crate::metrics::Snapshot;
+use crate::metrics::stages::Summary;
 use crate::outgoing::Carried;
 use crate::request::{Frame, Listener, Request};
 use crate::runtime::effects::Published;
@@ -96,6 +97,8 @@ pub enum Reply {
 pub struct Scrape {
     /// Its counters.
     pub snapshot: Snapshot,
+    /// Where its requests' time went.
+    pub stages: Vec<Summary>,
     /// State of its storage.
     pub health: Health,
 }
