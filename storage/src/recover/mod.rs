@@ -138,7 +138,7 @@ impl<D: Disk> Recovery<D> {
             first: manifest.first,
             mutation: self.config.mutation,
         };
-        let scanned = scan::scan(&self.disk, &wanted).await?;
+        let scanned = scan::scan(&self.disk, &wanted, scan::Extent::Careful).await?;
         let rounds = &scanned.replayed.rounds;
         self.image
             .apply(rounds, self.config.mutation)

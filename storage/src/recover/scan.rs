@@ -16,8 +16,12 @@ use crate::journal::entry::Entry;
 use crate::journal::pool::FileIndex;
 use crate::journal::replay::{ReplayError, Replayed, Wanted, entries, replay, sound_rounds};
 use crate::journal::round::RoundHeader;
+use crate::journal::wait::concurrently;
 use crate::journal::writer::{JournalStart, journal_dir};
 use crate::store::Mutation;
+
+/// Reads of one file at once: what makes a device deliver what it can.
+const READS_IN_FLIGHT: usize = 8;
 
 /// A journal that was read.
 pub(crate) struct Scanned {
@@ -70,16 +74,31 @@ pub(crate) async fn journal_files<D: Disk>(disk: &D, dir: &Path) -> DiskResult<V
     }
 }
 
+/// Which files of a journal are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Extent {
+    /// Those that may hold rounds that count, or may be rotten.
+    Careful,
+    /// The same without those that begin with zeros: recovery has judged them in this start.
+    Judged,
+    /// All of them.
+    All,
+}
+
 /// Reads a shard's journal.
-pub(crate) async fn scan<D: Disk>(disk: &D, wanted: &Wanted) -> Result<Scanned, StoreError> {
+pub(crate) async fn scan<D: Disk>(
+    disk: &D,
+    wanted: &Wanted,
+    extent: Extent,
+) -> Result<Scanned, StoreError> {
     let dir = journal_dir(wanted.shard);
     let files = journal_files(disk, &dir).await?;
-    let few = read_files(disk, &dir, &files, wanted, false).await?;
+    let few = read_files(disk, &dir, &files, wanted, extent).await?;
     let (contents, replayed) = match replay(&few, wanted) {
         Ok(replayed) => (few, Ok(replayed)),
         Err(_) => {
             // Before damage is reported, everything is looked at.
-            let all = read_files(disk, &dir, &files, wanted, true).await?;
+            let all = read_files(disk, &dir, &files, wanted, Extent::All).await?;
             let replayed = replay(&all, wanted);
             (all, replayed)
         }
@@ -115,9 +134,9 @@ async fn read_files<D: Disk>(
     dir: &Path,
     files: &[FileIndex],
     wanted: &Wanted,
-    all: bool,
+    extent: Extent,
 ) -> Result<Vec<(FileIndex, Slice)>, StoreError> {
-    let all = all || wanted.mutation == Mutation::UncheckedRounds;
+    let all = extent == Extent::All || wanted.mutation == Mutation::UncheckedRounds;
     let mut ours = Vec::new();
     let mut contents = Vec::new();
     for index in files {
@@ -128,6 +147,7 @@ async fn read_files<D: Disk>(
                 ours.push((header.round, *index, file));
             }
             Some((header, _)) if !all && header.shard == wanted.shard => {}
+            None if extent == Extent::Judged && first.iter().all(|byte| *byte == 0) => {}
             _ => contents.push((*index, read_whole(&file).await?)),
         }
     }
@@ -163,13 +183,17 @@ fn newest_trim(contents: &[(FileIndex, Slice)], wanted: &Wanted) -> u64 {
 async fn read_whole<F: File>(file: &F) -> DiskResult<Slice> {
     file.sync().await?;
     let bytes = usize::try_from(file.length().await?).unwrap_or(usize::MAX);
+    let reads = (0..bytes).step_by(IO_BYTES_MAX).map(|at| async move {
+        let count = (bytes - at).min(IO_BYTES_MAX).next_multiple_of(BLOCK_BYTES);
+        (at, file.read_at(at as u64, count).await)
+    });
+    let mut parts = concurrently(READS_IN_FLIGHT, reads).await;
+    parts.sort_by_key(|(at, _)| *at);
     let mut memory = Memory::new(bytes);
-    while memory.len() < bytes {
-        let count = (bytes - memory.len()).min(IO_BYTES_MAX);
-        let part = file
-            .read_at(memory.len() as u64, count.next_multiple_of(BLOCK_BYTES))
-            .await?;
-        if part.is_empty() {
+    for (at, part) in parts {
+        let part = part?;
+        if memory.len() < at {
+            // The file is shorter than it said: what follows is not where it belongs.
             break;
         }
         memory.append(&part);

@@ -17,7 +17,7 @@ use crate::journal::writer::Journal;
 use crate::log::{Found, LogSpec};
 use crate::recover::drain::{found_of, load, tail_of};
 use crate::recover::journaled::{Image, Journaled};
-use crate::recover::scan::{refusal, scan};
+use crate::recover::scan::{Extent, refusal, scan};
 
 /// Logs loaded at once: small reads that a device answers in parallel.
 const LOADS_IN_FLIGHT: usize = 16;
@@ -38,7 +38,7 @@ impl<D: Disk> Store<D> {
             first: manifest.first,
             mutation: config.mutation,
         };
-        let scanned = scan(&disk, &wanted).await?;
+        let scanned = scan(&disk, &wanted, Extent::Judged).await?;
         let mut image = Image::default();
         image
             .apply(&scanned.replayed.rounds, config.mutation)
