@@ -122,6 +122,8 @@ fn a_failed_flush_ends_acknowledgements_and_leaves_reads() {
             let node = start(&disk, 1, &handle).await;
             let id = id(1, 0);
             produce(&node, id, &batch(0, 1, 100, 1_000)).await.unwrap();
+            // The first round makes the pool grow; the fault is meant for the next round.
+            handle.sleep(std::time::Duration::from_secs(1)).await;
             fail(&disk, 1);
             let refused = produce(&node, id, &batch(1, 1, 100, 1_000)).await;
             assert!(
