@@ -20,6 +20,8 @@ pub(crate) struct RoundQueue {
     rounds: VecDeque<RoundBuilder>,
     /// Number of the newest round that ever held an entry.
     newest: u64,
+    /// First round of the journal file that is being written.
+    file_first: u64,
     /// Payload bytes of a round at most.
     payload_max: usize,
     /// True between `begin_group` and `end_group`.
@@ -36,6 +38,7 @@ impl RoundQueue {
         Self {
             rounds: VecDeque::new(),
             newest,
+            file_first: newest,
             payload_max,
             grouped: false,
             last_part: None,
@@ -52,6 +55,18 @@ impl RoundQueue {
     #[must_use]
     pub(crate) fn next_round(&self) -> u64 {
         self.newest + u64::from(self.rounds.is_empty())
+    }
+
+    /// First round of the journal file that is being written: what is pushed now goes there, or
+    /// into a younger one.
+    #[must_use]
+    pub(crate) fn file_first(&self) -> u64 {
+        self.file_first
+    }
+
+    /// A round begins a journal file.
+    pub(crate) fn file_begins(&mut self, round: u64) {
+        self.file_first = round;
     }
 
     /// Blocks that all waiting rounds take, in bytes.

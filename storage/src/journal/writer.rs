@@ -216,6 +216,7 @@ impl<D: Disk> Journal<D> {
                     return None;
                 };
                 if spot.switched {
+                    state.queue.file_begins(round);
                     self.ask_growth(&mut state);
                 }
                 Some(Some(self.seal(&mut state, spot)))

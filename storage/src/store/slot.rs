@@ -3,7 +3,9 @@
 //! Which journal files a partition pins is known from two things:
 //! - `pinned`: no live entry of it lies in an older round.
 //! - `marks`: bytes at and after a mark's place lie in rounds at and after the mark's. One mark for
-//!   every so many bytes is enough; in between, the older mark is the careful answer.
+//!   each journal file is enough, because files are emptied whole: with the first append after a
+//!   file began. What is appended while the file before it is emptied therefore stays where it is,
+//!   and what a moved partition has carried is less than a block.
 //!
 //! A partition with any entry in the journal has a `MovedTo` there that says what its files hold.
 //! The first entry after a clean start is that, at the exact end of its file.
@@ -16,8 +18,6 @@ use crate::journal::queue::RoundQueue;
 use crate::log::Log;
 use crate::moves::indexes::Indexed;
 
-/// Log bytes between two marks. Smaller means less carried beside a move, and more marks in memory.
-const MARK_BYTES: u64 = 64 << 10;
 /// What carrying a partition costs beside its bytes, for the reserve: moved-to, log start, some
 /// epochs, a few producers.
 const STATE_BYTES: u64 = 512;
@@ -109,15 +109,12 @@ impl Slot {
 
     /// Before an append: bytes from the log's end on lie in the queue's next round, or later.
     pub(crate) fn mark(&mut self, queue: &RoundQueue) {
-        let place = self.log.place_end();
-        let near = self.marks.back().is_some_and(|mark| {
-            mark.place.segment == place.segment
-                && place.position < mark.place.position + MARK_BYTES
-                && place >= mark.place
-        });
-        if !near {
-            let round = queue.next_round();
-            self.marks.push_back(Mark { round, place });
+        let known = self.marks.back().map(|mark| mark.round);
+        if known.is_none_or(|round| round < queue.file_first()) {
+            self.marks.push_back(Mark {
+                round: queue.next_round(),
+                place: self.log.place_end(),
+            });
         }
     }
 
