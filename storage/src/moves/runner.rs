@@ -194,11 +194,15 @@ impl<D: Disk> Store<D> {
         let mut places = Vec::new();
         let pending = self.with_log(id, |log| log.pending()).unwrap_or_default();
         let mut result = Ok(());
-        for segment in pending {
-            let to = if segment.sealed {
-                segment.end
-            } else {
-                segment.end - segment.end % BLOCK_BYTES as u64
+        for mut segment in pending {
+            // Files, snapshots and indexes never name what a crash may still take away: bytes move
+            // when they are durable in the journal, and a segment is complete when all of it is.
+            let durable = segment.durable.min(segment.end);
+            let whole = segment.sealed && durable == segment.end;
+            segment.sealed = whole;
+            let to = match whole {
+                true => segment.end,
+                false => (durable - durable % BLOCK_BYTES as u64).max(segment.moved),
             };
             let mut written = segment.moved;
             let mut target = Target {
@@ -219,7 +223,7 @@ impl<D: Disk> Store<D> {
             if result.is_ok() && !segment.sealed {
                 result = self.write_indexes(id, &segment, to, &mut files).await;
             }
-            if result.is_err() {
+            if result.is_err() || !whole {
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! The second phase: drain, carry, begin the new journals, and make them count.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thalweg_wire::ids::{Offset, ShardId, Uuid};
 
@@ -109,19 +109,29 @@ impl<D: Disk> Recovery<D> {
             config: spec.config,
             now: self.now,
         };
-        let loaded = drain::load(&self.disk, spec, found).await?;
+        let loaded = drain::load(&self.disk, spec.clone(), found).await?;
+        self.remove(&spec.dir, &loaded.strays).await?;
         for image in loaded.repairs {
             self.disk.replace_file(&image.path, &image.bytes).await?;
-        }
-        for stray in loaded.strays {
-            match self.disk.remove(&stray).await {
-                Err(error) if !error.is_missing() => return Err(error.into()),
-                _ => {}
-            }
         }
         self.cut_indexes(&loaded.log).await?;
         self.report.carried_bytes += Slot::new(loaded.log).carry(0, true, queue);
         Ok(())
+    }
+
+    /// Removes files of a partition, durably: a segment behind the end must not come back between
+    /// later ones.
+    async fn remove(&self, dir: &Path, files: &[PathBuf]) -> DiskResult<()> {
+        for file in files {
+            match self.disk.remove(file).await {
+                Err(error) if !error.is_missing() => return Err(error),
+                _ => {}
+            }
+        }
+        match files.is_empty() {
+            true => Ok(()),
+            false => self.disk.sync_dir(dir).await,
+        }
     }
 
     /// Cuts the active segment's index files to what is true of them. Where written records were
