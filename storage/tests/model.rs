@@ -252,7 +252,8 @@ impl World {
                 let base = i64::from_be_bytes(one.body[10..18].try_into().unwrap());
                 (0..one.next - one.base).map(move |n| (base + n, one.base + n))
             })
-            .find(|(at, offset)| *at >= time.0 && *offset >= view.log_start.0);
+            .filter(|(_, offset)| (view.log_start.0..view.high_watermark.0).contains(offset))
+            .find(|(at, _)| *at >= time.0);
         let found = found.map(|found| (found.timestamp.0, found.offset.0));
         if found != expected {
             return Err(format!("{id}: {found:?} for {expected:?} at {time}"));

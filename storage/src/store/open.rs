@@ -93,6 +93,15 @@ async fn load_all<D: Disk>(
             now,
         };
         let loaded = load(disk, log_spec, found).await?;
+        for image in loaded.repairs {
+            disk.replace_file(&image.path, &image.bytes).await?;
+        }
+        for stray in loaded.strays {
+            match disk.remove(&stray).await {
+                Err(error) if !error.is_missing() => return Err(error.into()),
+                _ => {}
+            }
+        }
         Ok::<Slot, StoreError>(match known {
             Some(one) => Slot::journaled_from(loaded.log, one.first_round),
             None => Slot::new(loaded.log),
