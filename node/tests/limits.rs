@@ -1,6 +1,8 @@
 //! One test for each named limit of the node's sockets and handlers: it is reached, and its refusal
 //! seen. Limits that would take a gigabyte or minutes to reach are set lower by their Kafka key.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod live;
 
 use std::io::{ErrorKind, Read, Write};
