@@ -191,8 +191,10 @@ fn beat(host: &Rc<GlommioHost>, heart: &Heart) {
 
 /// Shard 0: from recovery to the end.
 async fn lead(room: &Rc<Room>, head: Head, events: &Sender<Event>) -> Result<(), StartError> {
+    let mut lap = Lap::new(room);
     let now = room.host.now().wall;
     let recovered = start::recover(&room.disk, room.store, &room.node, now).await?;
+    lap.end("recovered");
     let specs: Arc<[PartitionSpec]> = recovered.specs.into();
     let mut opening = Vec::new();
     for shard in others(room) {
@@ -205,8 +207,10 @@ async fn lead(room: &Rc<Room>, head: Head, events: &Sender<Event>) -> Result<(),
             result?;
         }
     }
+    lap.end("stores opened");
     let core = room.core().ok_or(Fault::from(crate::shard::host::Gone))?;
     start::lead(&core, &room.disk, recovered.reader, &head.start).await?;
+    lap.end("leading");
     let closing = Rc::new(Signal::default());
     for bound in head.listeners {
         listen(room, bound, &closing);
@@ -227,6 +231,27 @@ async fn lead(room: &Rc<Room>, head: Head, events: &Sender<Event>) -> Result<(),
     }
     closing.notify();
     stop(room).await
+}
+
+/// Tells how long each part of the start took, for those who wait for it.
+struct Lap {
+    host: Rc<GlommioHost>,
+    since: u64,
+}
+
+impl Lap {
+    fn new(room: &Room) -> Self {
+        let host = Rc::clone(&room.host);
+        let since = host.now().mono;
+        Self { host, since }
+    }
+
+    fn end(&mut self, part: &str) {
+        let now = self.host.now().mono;
+        let micros = (now - self.since) / 1000;
+        tracing::debug!(part, micros, since_start = now / 1000, "start");
+        self.since = now;
+    }
 }
 
 fn others(room: &Room) -> impl Iterator<Item = ShardId> + use<> {
