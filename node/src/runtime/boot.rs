@@ -25,10 +25,11 @@ use thalweg_storage::recover::Report;
 use thalweg_wire::ids::{NodeId, ShardId, Uuid};
 
 use super::facts::{self, Given};
+use super::nudge::Nudge;
 use super::place::{self, IO_MEMORY_BYTES, Machine, Placement, Wanted};
 use super::seat::{self, Event, Head, Seat};
 use super::start::{StartError, check_identity, format_directory, new_id, read_identity};
-use super::{clock, signals, watchdog};
+use super::{clock, nudge, signals, watchdog};
 use crate::net::listener::{Bound, Loads, bind};
 use crate::node::NodeFacts;
 use crate::request::Listener;
@@ -292,8 +293,16 @@ fn spawn_shards(
     let store = facts::store(settings, shards, memory_bytes(), free_bytes(data));
     let loads = Loads::new(shards);
     let hearts: Vec<watchdog::Heart> = (0..shards).map(|_| watchdog::Heart::default()).collect();
+    let nudges: Vec<Nudge> = (0..shards).map(|_| Nudge::default()).collect();
+    // Before the shards, which may need it to start.
+    nudge::nudge(nudges.clone())
+        .map_err(|error| BootError::Machine(format!("no thread to wake shards: {error}")))?;
     let mut head = Some(head);
-    for (index, (ports, heart)) in mesh(shards).into_iter().zip(&hearts).enumerate() {
+    for (index, (ports, (heart, nudge))) in mesh(shards)
+        .into_iter()
+        .zip(hearts.iter().zip(&nudges))
+        .enumerate()
+    {
         let shard = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
         let seat = Seat {
             shard,
@@ -306,6 +315,7 @@ fn spawn_shards(
             limits: facts::limits(settings, shards),
             loads: Arc::clone(&loads),
             heart: Arc::clone(heart),
+            nudge: nudge.clone(),
             events: events.clone(),
             head: head.take(),
         };

@@ -4,6 +4,7 @@ pub mod boot;
 pub mod clock;
 pub mod effects;
 pub mod logs;
+pub mod nudge;
 pub mod start;
 pub mod facts;
 pub mod place;
