@@ -148,6 +148,7 @@ async fn read_files<D: Disk>(
             }
             Some((header, _)) if !all && header.shard == wanted.shard => {}
             None if extent == Extent::Judged && first.iter().all(|byte| *byte == 0) => {}
+            _ if is_zero(&first) && all_zero(&file).await? => {}
             _ => contents.push((*index, read_whole(&file).await?)),
         }
     }
@@ -177,6 +178,25 @@ fn newest_trim(contents: &[(FileIndex, Slice)], wanted: &Wanted) -> u64 {
         })
     });
     trims.max().unwrap_or(0)
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// True for a file that was never written. It is looked through piece by piece, so that a pool that
+/// was never filled does not take its size in memory at every start.
+async fn all_zero<F: File>(file: &F) -> DiskResult<bool> {
+    let bytes = file.length().await?;
+    let mut at = 0;
+    while at < bytes {
+        let part = file.read_at(at, IO_BYTES_MAX).await?;
+        if part.is_empty() || !is_zero(&part) {
+            break;
+        }
+        at += part.len() as u64;
+    }
+    Ok(at >= bytes)
 }
 
 /// Reads a file, after a flush of it: what is believed must not be in the device's cache only.
