@@ -16,17 +16,20 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use support::{
-    Model, Node, Shop, batch, boot, context, id, new_partition, read_all, seeds, small, summary,
+    Model, Node, Shop, batch_of, boot, context, id, new_partition, read_all, seeds, small, summary,
 };
 use thalweg_storage::disk::MemoryDisk;
 use thalweg_storage::disk::memory::FaultPlan;
 use thalweg_storage::error::{RequestError, StoreError};
 use thalweg_storage::store::{Durability, Isolation, Mutation, ReadRequest, StoreConfig};
 use thalweg_storage::testing::{Executor, Handle, Prng};
-use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
+use thalweg_wire::batch::BatchSpec;
+use thalweg_wire::ids::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 const LIVES: usize = 5;
 const PRODUCERS: usize = 4;
+/// Batches of one producer in one life.
+const BATCHES: usize = 40;
 /// Polls of one life: enough for the load to end where nothing cuts it.
 const STEPS_MAX: u64 = 400_000;
 
@@ -36,6 +39,14 @@ struct World {
     names: BTreeMap<PartitionId, String>,
     topics_made: u8,
     batches_made: u64,
+    /// Next sequence of each producer in each partition.
+    sequences: BTreeMap<(usize, PartitionId), i32>,
+    /// Batches sent and not answered: they are sent again, over any number of lives.
+    unanswered: BTreeMap<(usize, PartitionId), Vec<u8>>,
+    /// An answer that none should have been.
+    wrong: Option<String>,
+    /// Appends answered as duplicates.
+    duplicates: usize,
     /// Appends acknowledged in this life.
     acked: usize,
 }
@@ -51,26 +62,40 @@ impl World {
             .collect();
         (!ids.is_empty()).then(|| *support::pick(prng, &ids).0)
     }
+
+    /// What a producer sends next: the batch that was never answered, or a new one.
+    fn next_batch(&mut self, producer: usize, id: PartitionId, prng: &mut Prng) -> Vec<u8> {
+        if let Some(bytes) = self.unanswered.get(&(producer, id)) {
+            return bytes.clone();
+        }
+        self.batches_made += 1;
+        let number = self.batches_made;
+        let size = match prng.chance(0.1) {
+            true => 6_000,
+            false => 8 + prng.below(600),
+        };
+        let records = 1 + prng.below(4);
+        let sequence = self.sequences.entry((producer, id)).or_default();
+        let spec = BatchSpec {
+            producer_id: ProducerId(100 + producer as i64),
+            producer_epoch: ProducerEpoch(0),
+            base_sequence: Sequence(*sequence),
+            ..BatchSpec::default()
+        };
+        *sequence += records as i32;
+        let bytes = batch_of(spec, number, records, (size, 1_000 + number as i64));
+        self.unanswered.insert((producer, id), bytes.clone());
+        bytes
+    }
 }
 
 /// Sends batches one after the other, each acknowledged or the life is over.
-async fn produce(node: Rc<Node>, world: Shared, mut prng: Prng, count: usize) {
-    for _ in 0..count {
+async fn produce(producer: usize, node: Rc<Node>, world: Shared, mut prng: Prng) {
+    for _ in 0..BATCHES {
         let Some(id) = world.borrow().some_partition(&mut prng) else {
             return;
         };
-        let number = {
-            let mut world = world.borrow_mut();
-            world.batches_made += 1;
-            world.batches_made
-        };
-        let size = if prng.chance(0.1) {
-            6_000
-        } else {
-            8 + prng.below(600)
-        };
-        let records = 1 + prng.below(4);
-        let bytes = batch(number, records, size, 1_000 + number as i64);
+        let bytes = world.borrow_mut().next_batch(producer, id, &mut prng);
         let store = Rc::clone(node.store(id));
         let Ok(permit) = store.admit(bytes.len(), &[id]).await else {
             return;
@@ -81,19 +106,27 @@ async fn produce(node: Rc<Node>, world: Shared, mut prng: Prng, count: usize) {
                 continue;
             };
             match store.append(id, &bytes, &summary(&bytes), &context(1_000)) {
+                Ok(appended) if appended.duplicate => {
+                    world.duplicates += 1;
+                    appended
+                }
                 Ok(appended) => {
                     model.sent(appended.base_offset, appended.end, &bytes);
                     appended
                 }
                 // Poisoned, or a move of the partition failed.
                 Err(RequestError::Store(_)) => continue,
-                Err(error) => panic!("append to {id}: {error:?}"),
+                Err(error) => {
+                    world.wrong = Some(format!("append to {id}: {error:?}"));
+                    return;
+                }
             }
         };
         drop(permit);
         if store.durable(id, appended.end).await.is_ok() {
             let mut world = world.borrow_mut();
             world.acked += 1;
+            world.unanswered.remove(&(producer, id));
             if let Some(model) = world.models.get_mut(&id) {
                 model.acked(appended.base_offset);
             }
@@ -212,8 +245,8 @@ async fn delete_records(node: &Node, world: &Shared, prng: &mut Prng) {
 /// One life's work.
 async fn live(node: Rc<Node>, world: Shared, mut prng: Prng, handle: Handle) {
     let mut tasks = Vec::new();
-    for _ in 0..PRODUCERS {
-        let work = produce(Rc::clone(&node), Rc::clone(&world), prng.fork(), 40);
+    for producer in 0..PRODUCERS {
+        let work = produce(producer, Rc::clone(&node), Rc::clone(&world), prng.fork());
         tasks.push(handle.spawn(work));
     }
     let readers = consume(
@@ -358,6 +391,9 @@ fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
         };
         let done = executor.run(life.run(life_prng, handle), STEPS_MAX);
         drop(executor);
+        if let Some(error) = world.borrow_mut().wrong.take() {
+            return Err(format!("life {number}: {error}"));
+        }
         match done {
             Some(Err(Failure::Wrong(error))) => return Err(format!("life {number}: {error}")),
             // A fault that was drawn, or the cut: this life is over, the next one counts.

@@ -145,7 +145,10 @@ impl<D: Disk> Store<D> {
             return Err(error.into());
         }
         let start = self
-            .push_of(id, |slot, queue| slot.log.delete_records(offset, queue))?
+            .push_of(id, |slot, queue| {
+                slot.keep_state(queue);
+                slot.log.delete_records(offset, queue)
+            })?
             .map_err(RequestError::Log)?;
         self.journal.wait(self.journal.newest()).await?;
         Ok(start)

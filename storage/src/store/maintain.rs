@@ -98,6 +98,7 @@ impl<D: Disk> Store<D> {
             return Ok(());
         }
         self.push_of(id, |slot, queue| {
+            slot.keep_state(queue);
             slot.log.retain(plan, now, queue);
             slot.recount();
         })?;

@@ -107,6 +107,12 @@ impl Slot {
         )
     }
 
+    /// Before records are deleted: what they say of producers is said once more, because a start
+    /// after a crash does not read them.
+    pub(crate) fn keep_state(&self, queue: &mut RoundQueue) {
+        self.log.state_entries(queue);
+    }
+
     /// Before an append: bytes from the log's end on lie in the queue's next round, or later.
     pub(crate) fn mark(&mut self, queue: &RoundQueue) {
         let known = self.marks.back().map(|mark| mark.round);

@@ -95,7 +95,17 @@ pub(crate) fn shard_of(id: PartitionId, shards: u16) -> ShardId {
 
 /// A sound batch with a unique first value.
 pub(crate) fn batch(number: u64, records: usize, bytes: usize, now: i64) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(BatchSpec::default());
+    batch_of(BatchSpec::default(), number, records, (bytes, now))
+}
+
+/// The same, of an idempotent producer perhaps; `of` is the size of a value and the first time.
+pub(crate) fn batch_of(
+    spec: BatchSpec,
+    number: u64,
+    records: usize,
+    (bytes, now): (usize, i64),
+) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(spec);
     for record in 0..records {
         let mut value = vec![(number % 251) as u8; bytes];
         value[..8].copy_from_slice(&number.to_le_bytes());
@@ -305,6 +315,11 @@ impl Model {
                     batch.base, sent.base
                 ));
             }
+        }
+        let bodies: std::collections::BTreeSet<&[u8]> =
+            found.iter().map(|batch| batch.body.as_slice()).collect();
+        if bodies.len() < found.len() {
+            return Err("a batch is there twice".to_owned());
         }
         if let Some(lost) = expected.find(|batch| batch.acked) {
             return Err(format!(
