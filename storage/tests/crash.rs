@@ -345,6 +345,24 @@ impl Life {
     }
 }
 
+/// The last look, on a disk that answers and has no faults.
+fn last_look(
+    seed: u64,
+    disk: &MemoryDisk,
+    world: &Shared,
+    config: StoreConfig,
+) -> Result<(), String> {
+    disk.set_faults(FaultPlan::default());
+    let mut executor = Executor::new(seed);
+    let handle = executor.handle();
+    executor.block_on(async {
+        let names = world.borrow().names.clone();
+        let node = boot(disk, &names, 1, config, &handle).await;
+        let node = node.map_err(|error| error.to_string())?;
+        check(disk, &node, world).await
+    })
+}
+
 /// Runs a seed; says what went wrong, and how many appends were acknowledged.
 fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
     let mut prng = Prng::new(seed);
@@ -409,17 +427,7 @@ fn run(seed: u64, mutation: Mutation) -> Result<usize, String> {
             }
         };
     }
-    // The last look, on a disk that answers and has no faults.
-    disk.set_faults(FaultPlan::default());
-    let mut executor = Executor::new(seed);
-    let handle = executor.handle();
-    executor.block_on(async {
-        let names = world.borrow().names.clone();
-        let node = boot(&disk, &names, 1, config, &handle)
-            .await
-            .map_err(|e| e.to_string())?;
-        check(&disk, &node, &world).await
-    })?;
+    last_look(seed, &disk, &world, config)?;
     Ok(acked)
 }
 
