@@ -6,7 +6,7 @@
 //! until its marker is appended and *undecided for readers* until the marker is below the high
 //! watermark: the last stable offset stops at the first of either.
 //!
-//! Deliberately absent: judgement (see [`crate::append::check`]) and files (see
+//! Deliberately absent: judgement (see `append::check`) and files (see
 //! [`crate::files::producers`]).
 
 use std::collections::{BTreeMap, VecDeque};

@@ -7,7 +7,7 @@
 //! operation also looks at the completion queue itself.
 //!
 //! Invariants:
-//! - From submission to completion the ring owns descriptor and buffers ([`Slot::resource`]):
+//! - From submission to completion the ring owns descriptor and buffers (`Slot::resource`):
 //!   dropping the future frees nothing, and dropping the ring waits for what is in flight.
 //! - A slot is used again only after its completions *and* its future are gone.
 //! - At most [`OPERATIONS_MAX`] disk operations are in flight; more wait in order, at most

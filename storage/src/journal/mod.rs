@@ -1,8 +1,8 @@
 //! The shard's journal: everything accepted is durable here first, whatever partition it is of.
 //!
-//! In the order of the write path: [`entry`] gives what happened a type and a layout; [`queue`]
-//! collects entries into rounds; [`round`] makes a round an aligned write; [`pool`] says where it
-//! goes; [`writer`] writes one round after the other and poisons; [`replay`] reads them back.
+//! In the order of the write path: [`entry`] gives what happened a type and a layout; `queue`
+//! collects entries into rounds; `round` makes a round an aligned write; `pool` says where it
+//! goes; `writer` writes one round after the other and poisons; `replay` reads them back.
 //!
 //! Deliberately absent: names. Entries are keyed by (topic id, partition index), so that a topic
 //! that is deleted and made again never meets its predecessor's records.

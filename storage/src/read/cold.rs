@@ -5,7 +5,7 @@
 //! whoever comes to it.
 //!
 //! A kept block can be older than the last move into it. Callers verify what they got and read again
-//! after [`ColdBlocks::forget`]; a block that is too short is read again here.
+//! after `ColdBlocks::forget`; a block that is too short is read again here.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

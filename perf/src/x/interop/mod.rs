@@ -1,7 +1,7 @@
 //! `cargo x interop [--kafka] [--dev]`: real clients against Thalweg, or against Apache Kafka itself.
 //!
 //! The same script runs against both. Passing on Apache Kafka shows that the script is right;
-//! passing on Thalweg shows that Thalweg is. Each writer leaves a [`Promise`]: what must be readable,
+//! passing on Thalweg shows that Thalweg is. Each writer leaves a `Promise`: what must be readable,
 //! byte for byte, now, after kill -9, after a clean stop, and by Apache Kafka on a copy of the data.
 
 use std::path::PathBuf;
