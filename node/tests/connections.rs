@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
@@ -15,6 +16,7 @@ use thalweg_node::net::listener::{self, Loads};
 use thalweg_node::net::registry::Registry;
 use thalweg_node::outgoing::{Answer, Outgoing};
 use thalweg_node::request::{Frame, Listener};
+use thalweg_node::runtime::nudge;
 use thalweg_node::shard::host::Host;
 use thalweg_node::shard::shard::GlommioHost;
 use thalweg_node::shard::wait::LocalFuture;
@@ -22,6 +24,9 @@ use thalweg_storage::disk::ring::Ring;
 use thalweg_wire::header::ResponseHead;
 use thalweg_wire::ids::ShardId;
 use thalweg_wire::messages::api_versions_response::ApiVersionsResponse;
+
+/// Longest wait for anything that must come.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const LIMITS: Limits = Limits {
     frame_bytes_max: 1 << 20,
@@ -71,7 +76,8 @@ fn with_node(client: impl FnOnce(SocketAddr) + Send + 'static) -> usize {
         .ring_depth(64)
         .io_memory(1 << 20)
         .preempt_timer(Duration::from_millis(1));
-    let handle = builder.spawn(move || async move {
+    let (tell, told) = channel();
+    let main = move || async move {
         let host = GlommioHost::new(ShardId(0), 1);
         let max = Rc::new(Cell::new(0));
         let service = Rc::new(Echo {
@@ -103,9 +109,18 @@ fn with_node(client: impl FnOnce(SocketAddr) + Send + 'static) -> usize {
         client.join().unwrap();
         registry.stop_reading();
         registry.emptied().await;
-        max.get()
-    });
-    handle.unwrap().join().unwrap()
+        tell.send(max.get()).unwrap();
+    };
+    nudge::prepare().unwrap();
+    let thread = nudge::executor("node".to_owned(), builder, main).unwrap();
+    nudge::nudge(vec![thread]).unwrap();
+    told.recv_timeout(PATIENCE).unwrap()
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 fn request(id: i32, bytes: usize) -> Vec<u8> {
@@ -127,7 +142,7 @@ fn response(stream: &mut TcpStream) -> Option<i32> {
 #[test]
 fn answers_keep_the_order_of_requests_and_overlap() {
     let at_once = with_node(|address| {
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = connect(address);
         for id in 0..40 {
             stream
                 .write_all(&request(id, 8 + id as usize * 977))
@@ -146,16 +161,16 @@ fn answers_keep_the_order_of_requests_and_overlap() {
 #[test]
 fn bad_sizes_and_refusals_close_only_their_connection() {
     with_node(|address| {
-        let mut honest = TcpStream::connect(address).unwrap();
+        let mut honest = connect(address);
         for bad in [-1, 3, (1 << 20) + 1, i32::MAX] {
-            let mut stream = TcpStream::connect(address).unwrap();
+            let mut stream = connect(address);
             stream.write_all(&request(8, 100)).unwrap();
             stream.write_all(&bad.to_be_bytes()).unwrap();
             // What came whole before is still answered.
             assert_eq!(response(&mut stream), Some(8));
             assert_eq!(response(&mut stream), None);
         }
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = connect(address);
         let mut closing = request(3, 100);
         closing[4] = 1;
         stream.write_all(&request(2, 8)).unwrap();
@@ -174,7 +189,7 @@ fn unfinished_frames_have_a_limit_for_all_connections_together() {
         let mut held: Vec<TcpStream> = Vec::new();
         let mut refused = 0;
         for _ in 0..4 {
-            let mut stream = TcpStream::connect(address).unwrap();
+            let mut stream = connect(address);
             let frame = request(2, 1 << 20);
             if stream.write_all(&frame[..900_000]).is_err() {
                 refused += 1;

@@ -1,8 +1,10 @@
 //! The binary over loopback: first start, produce, kill -9, restart, clean stop, refusals.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by it")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod live;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -44,17 +46,10 @@ impl Node {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut address = String::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
-            if let Some((_, rest)) = line.split_once("listening on ") {
-                address = rest.split(',').next().unwrap().to_owned();
-            }
-            if line == "ready" {
-                return Self { child, address };
-            }
-        }
-        panic!("the node ended before it was ready: {:?}", child.wait());
+        let banner = live::read_banner(&mut child, data);
+        let (_, rest) = banner.split_once("listening on ").unwrap();
+        let address = rest.split([',', '\n']).next().unwrap().to_owned();
+        Self { child, address }
     }
 
     fn signal(&self, name: &str) {

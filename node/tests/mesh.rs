@@ -4,9 +4,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
+use thalweg_node::runtime::nudge;
 use thalweg_node::shard::mailbox::{Message, Reply};
 use thalweg_node::shard::router::{CREDITS, Ports, mesh};
 use thalweg_node::shard::wait::{Either, LocalFuture, race};
@@ -70,18 +72,21 @@ async fn flood(ports: Ports, peer: ShardId) -> Vec<u32> {
 
 #[test]
 fn both_directions_full_do_not_block_each_other() {
+    let (tell, told) = channel();
     let shards = mesh(2).into_iter().enumerate().map(|(shard, ports)| {
         let peer = ShardId(u16::try_from(1 - shard).unwrap());
-        LocalExecutorBuilder::new(Placement::Unbound)
+        let builder = LocalExecutorBuilder::new(Placement::Unbound)
             .ring_depth(64)
             .io_memory(1 << 20)
-            .preempt_timer(Duration::from_millis(1))
-            .spawn(move || flood(ports, peer))
-            .unwrap()
+            .preempt_timer(Duration::from_millis(1));
+        let tell = tell.clone();
+        let main = move || async move { tell.send(flood(ports, peer).await).unwrap() };
+        nudge::executor(format!("mesh-{shard}"), builder, main).unwrap()
     });
-    let shards: Vec<_> = shards.collect();
-    for shard in shards {
-        let received = shard.join().unwrap();
+    nudge::prepare().unwrap();
+    nudge::nudge(shards.collect()).unwrap();
+    for _ in 0..2 {
+        let received = told.recv_timeout(Duration::from_secs(120)).unwrap();
         assert_eq!(received.len(), MESSAGES);
         assert!(received.is_sorted(), "messages overtook each other");
     }

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement as Pin, PoolPlacement};
@@ -25,7 +26,6 @@ use thalweg_storage::recover::Report;
 use thalweg_wire::ids::{NodeId, ShardId, Uuid};
 
 use super::facts::{self, Given};
-use super::nudge::Nudge;
 use super::place::{self, IO_MEMORY_BYTES, Machine, Placement, Wanted};
 use super::seat::{self, Event, Head, Seat};
 use super::start::{StartError, check_identity, format_directory, new_id, read_identity};
@@ -293,16 +293,11 @@ fn spawn_shards(
     let store = facts::store(settings, shards, memory_bytes(), free_bytes(data));
     let loads = Loads::new(shards);
     let hearts: Vec<watchdog::Heart> = (0..shards).map(|_| watchdog::Heart::default()).collect();
-    let nudges: Vec<Nudge> = (0..shards).map(|_| Nudge::default()).collect();
-    // Before the shards, which may need it to start.
-    nudge::nudge(nudges.clone())
-        .map_err(|error| BootError::Machine(format!("no thread to wake shards: {error}")))?;
+    let machine = |what: &str, error: io::Error| BootError::Machine(format!("{what}: {error}"));
+    nudge::prepare().map_err(|error| machine("no signal to wake shards", error))?;
+    let mut threads = Vec::new();
     let mut head = Some(head);
-    for (index, (ports, (heart, nudge))) in mesh(shards)
-        .into_iter()
-        .zip(hearts.iter().zip(&nudges))
-        .enumerate()
-    {
+    for (index, (ports, heart)) in mesh(shards).into_iter().zip(&hearts).enumerate() {
         let shard = ShardId(u16::try_from(index).unwrap_or(u16::MAX));
         let seat = Seat {
             shard,
@@ -315,14 +310,14 @@ fn spawn_shards(
             limits: facts::limits(settings, shards),
             loads: Arc::clone(&loads),
             heart: Arc::clone(heart),
-            nudge: nudge.clone(),
             events: events.clone(),
             head: head.take(),
         };
-        spawn_shard(placement, settings.shards.preempt.0, seat)?;
+        threads.push(spawn_shard(placement, settings.shards.preempt.0, seat)?);
     }
-    watchdog::watch(hearts)
-        .map_err(|error| BootError::Machine(format!("no thread for the watchdog: {error}")))
+    // At once: a shard may need it to start.
+    nudge::nudge(threads).map_err(|error| machine("no thread to wake shards", error))?;
+    watchdog::watch(hearts).map_err(|error| machine("no thread for the watchdog", error))
 }
 
 /// Tells when a shard's thread is gone before it could say anything itself.
@@ -335,7 +330,11 @@ impl Drop for Alarm {
     }
 }
 
-fn spawn_shard(placement: &Placement, preempt_ms: i64, seat: Seat) -> Result<(), BootError> {
+fn spawn_shard(
+    placement: &Placement,
+    preempt_ms: i64,
+    seat: Seat,
+) -> Result<JoinHandle<()>, BootError> {
     let shard = seat.shard;
     let pin = placement
         .pinned
@@ -343,23 +342,17 @@ fn spawn_shard(placement: &Placement, preempt_ms: i64, seat: Seat) -> Result<(),
         .map_or(Pin::Unbound, |core| Pin::Fixed(*core));
     let alarm = Alarm(shard, seat.events.clone());
     let preempt = Duration::from_millis(u64::try_from(preempt_ms).unwrap_or(1).max(1));
-    let spawned = LocalExecutorBuilder::new(pin)
-        .name(&format!("shard-{shard}"))
+    let builder = LocalExecutorBuilder::new(pin)
         .ring_depth(placement.ring_depth)
         .io_memory(IO_MEMORY_BYTES)
         .preempt_timer(preempt)
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
-        .spawn(move || async move {
-            seat::run(seat).await;
-            drop(alarm);
-        });
-    match spawned {
-        // The thread ends with the process; what it has to say comes as events.
-        Ok(_handle) => Ok(()),
-        Err(error) => Err(BootError::Machine(format!(
-            "shard {shard} can't start: {error}"
-        ))),
-    }
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(1));
+    let main = move || async move {
+        seat::run(seat).await;
+        drop(alarm);
+    };
+    nudge::executor(format!("shard-{shard}"), builder, main)
+        .map_err(|error| BootError::Machine(format!("shard {shard} can't start: {error}")))
 }
 
 fn wait(told: &Receiver<Event>, shards: u16, ready: impl FnOnce(Report)) -> Result<(), BootError> {

@@ -20,7 +20,6 @@ use thalweg_storage::recover::{Report, mark_clean};
 use thalweg_storage::store::{PartitionSpec, Store, StoreConfig};
 use thalweg_wire::ids::ShardId;
 
-use super::nudge::Nudge;
 use super::start::{self, StartError};
 use super::watchdog::{BEAT, Heart};
 use crate::dispatch::{COORDINATOR, Dispatch};
@@ -76,8 +75,6 @@ pub struct Seat {
     pub loads: Arc<Loads>,
     /// Beats while it runs.
     pub heart: Heart,
-    /// Wakes it from outside.
-    pub nudge: Nudge,
     /// Where to tell.
     pub events: Sender<Event>,
     /// Only on shard 0.
@@ -123,8 +120,6 @@ pub async fn run(mut seat: Seat) {
 
 async fn run_shard(seat: &mut Seat) -> Result<(), StartError> {
     let host = GlommioHost::new(seat.shard, seat.node.shards);
-    let nudge = seat.nudge.clone();
-    host.spawn(Queue::Background, Box::pin(nudge.be_woken()));
     glommio::timer::sleep(WARM_UP).await;
     let disk = UringDisk::open(&seat.data, seat.probe, &seat.helper_cpus)?;
     drive_ring(&host, &disk);

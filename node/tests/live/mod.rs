@@ -124,7 +124,9 @@ impl Node {
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if started.elapsed() > PATIENCE => panic!("it does not stop"),
+                None if started.elapsed() > PATIENCE => {
+                    panic!("it does not stop\n{}", threads(self.child.id()))
+                }
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
         };
@@ -145,19 +147,51 @@ impl Drop for Node {
     }
 }
 
-fn read_banner(child: &mut Child, dir: &Path) -> String {
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
+/// The lines up to `ready`. A node that says nothing for too long is a failure and not a hang.
+pub(crate) fn read_banner(child: &mut Child, dir: &Path) -> String {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (tell, told) = std::sync::mpsc::channel();
+    // Ends with the process, or with the first line that nobody waits for.
+    std::thread::spawn(move || {
+        lines
+            .map_while(Result::ok)
+            .try_for_each(|line| tell.send(line))
+    });
     let mut banner = String::new();
     loop {
-        let before = banner.len();
-        if lines.read_line(&mut banner).unwrap() == 0 {
-            let errors = fs::read_to_string(dir.join("stderr")).unwrap_or_default();
-            panic!("it does not start:\n{banner}\n{errors}");
-        }
-        if banner[before..].trim() == "ready" {
-            return banner;
+        match told.recv_timeout(PATIENCE) {
+            Ok(line) if line.trim() == "ready" => return banner,
+            Ok(line) => banner.extend([&line, "\n"]),
+            Err(reason) => {
+                let threads = threads(child.id());
+                drop(child.kill());
+                let errors = fs::read_to_string(dir.join("stderr")).unwrap_or_default();
+                panic!("it does not start: {reason}\n{banner}\n{errors}\n{threads}");
+            }
         }
     }
+}
+
+/// Where each thread of a process stands, as far as the kernel tells.
+fn threads(pid: u32) -> String {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return "it is gone".to_owned();
+    };
+    let mut all = String::new();
+    for task in tasks.flatten() {
+        let of = |name| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let (name, at) = (of("comm"), of("wchan"));
+        let (call, state) = (of("syscall"), of("stat"));
+        let state = state.rsplit(')').next().unwrap_or_default();
+        let words = [
+            name.trim(),
+            at.trim(),
+            call.trim(),
+            state.get(..3).unwrap_or(""),
+        ];
+        all.extend([&words.join(" | "), "\n"]);
+    }
+    all
 }
 
 /// A topic as produce requests of all versions name it.
@@ -190,7 +224,7 @@ impl Reply {
 
 impl Peer {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).unwrap();
+        let socket = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
