@@ -23,4 +23,5 @@ pub mod metadata;
 pub mod configs;
 pub mod controller;
 pub mod answer;
+pub mod groups;
 pub mod format;

@@ -1,0 +1,43 @@
+//! Consumer groups (the classic protocol) and committed offsets, as Kafka's group coordinator keeps them.
+//!
+//! ```text
+//! request, timer --> GroupShard (state of one `__consumer_offsets` partition) --> Step
+//!                        ^                                                         | records
+//!                        | accepted(step, base offset) / refused(step, error)      v
+//!                        +--------------------------------- append to the partition (node, storage)
+//!                        |
+//!                        +--> replies, each with the offset that must be committed before it is given
+//! ```
+//!
+//! One [`shard::GroupShard`] holds the groups whose ids hash to one partition ([`place`]). Its state is in two
+//! layers. The *logged* layer ([`logged`]) is what the records say: `replay` is its only writer, at the start and
+//! on the running node alike. The *live* layer ([`live`]) is what no record holds: who waits for a join or a
+//! sync, votes, deadlines. It is made from the logged layer when the partition is loaded and dropped when it is
+//! unloaded.
+//!
+//! How the node drives a shard:
+//! - Start: `replay` every record below the high watermark, then `loaded`.
+//! - Each request, and each deadline (`next_due`, `tick`), gives a [`step::Step`]. Its records are appended as one
+//!   batch **before the shard is called again**; then `accepted` or `refused` is called with it, which gives the
+//!   replies. A step without records is passed to `accepted` all the same.
+//! - What the log accepted is either committed later, or the shard is unloaded: there is no third way. So
+//!   `accepted` changes the state at once, and replies wait for the high watermark instead: each names the
+//!   offset it waits for. That goes for answers that only read, too: nothing is shown before it is committed.
+//! - A reply whose offset will never be committed is given as `answer.refused(code)`.
+//! - End (leadership lost, journal poisoned): `unload`, which answers everybody who waits.
+//!
+//! Deliberately absent: I/O, clocks (time is an argument), timers (the shard keeps deadlines and names the next),
+//! authorization, the consumer protocol of KIP-848, and transactional commits, of which only the replay is here.
+
+#![allow(
+    unused_variables,
+    dead_code,
+    reason = "signatures first, bodies follow"
+)]
+
+pub mod config;
+pub mod place;
+pub mod record;
+pub mod step;
+pub mod fetch;
+pub mod shard;

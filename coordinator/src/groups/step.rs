@@ -1,0 +1,199 @@
+//! What goes into a [`super::shard::GroupShard`] and what comes out.
+//!
+//! A step belongs to the shard that made it and must come back to it, by `accepted` or `refused`, before
+//! anything else is asked of that shard.
+
+use thalweg_wire::ids::{Offset, TimestampMs};
+use thalweg_wire::messages::delete_groups_response::DeletableGroupResult;
+use thalweg_wire::messages::describe_groups_response::DescribedGroup;
+use thalweg_wire::messages::heartbeat_response::HeartbeatResponse;
+use thalweg_wire::messages::join_group_response::JoinGroupResponse;
+use thalweg_wire::messages::leave_group_response::LeaveGroupResponse;
+use thalweg_wire::messages::list_groups_response::ListedGroup;
+use thalweg_wire::messages::offset_commit_response::OffsetCommitResponse;
+use thalweg_wire::messages::offset_delete_response::OffsetDeleteResponse;
+use thalweg_wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use thalweg_wire::messages::sync_group_response::SyncGroupResponse;
+
+use crate::error::ErrorCode;
+use crate::metadata::image::Image;
+
+/// Names one request that waits for its answer. The node chooses it; each gets exactly one reply.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Token(pub u64);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The request.
+    pub token: Token,
+    /// The request's version.
+    pub version: i16,
+    /// The client id of the request's header; empty if null.
+    pub client_id: &'a str,
+    /// The client's address as Kafka writes it: a slash, then the address (`/127.0.0.1`).
+    pub client_host: &'a str,
+}
+
+/// When it is asked, and what topics there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The time.
+    pub now: TimestampMs,
+    /// Topics by id and name.
+    pub image: &'a Image,
+}
+
+/// A record of `__consumer_offsets`. No value: a tombstone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The key's bytes.
+    pub key: Vec<u8>,
+    /// The value's bytes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a request or a deadline comes to: records to be appended as one batch, and what follows from that.
+#[must_use = "a step belongs to `accepted` or `refused`"]
+#[derive(Debug)]
+pub struct Step {
+    pub(super) records: Vec<Record>,
+    pub(super) replies: Vec<Pending>,
+    pub(super) then: Then,
+}
+
+/// A reply of which it is not known yet where the log will end.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) to: Token,
+    pub(super) answer: Answer,
+    /// Whether it waits for everything logged so far, the step's own records included.
+    pub(super) logged: bool,
+}
+
+/// What changes in the live state once the log has taken the records or refused them.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Nothing does.
+    Nothing,
+}
+
+impl Step {
+    /// What is to be appended, in order, as one batch. May be empty.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+}
+
+/// An answer to be given as soon as the high watermark has reached `after`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reply {
+    /// The request.
+    pub to: Token,
+    /// Its answer.
+    pub answer: Answer,
+    /// The first offset that need *not* be committed before the answer is given; 0: give it at once.
+    pub after: Offset,
+}
+
+/// The answer to one request, or to the part of it that concerns one shard or one group.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// To JoinGroup.
+    Join(JoinGroupResponse<'static>),
+    /// To SyncGroup.
+    Sync(SyncGroupResponse<'static>),
+    /// To Heartbeat.
+    Heartbeat(HeartbeatResponse),
+    /// To LeaveGroup.
+    Leave(LeaveGroupResponse<'static>),
+    /// To OffsetCommit.
+    Commit(OffsetCommitResponse<'static>),
+    /// To one group of an OffsetFetch.
+    Fetch(OffsetFetchResponseGroup<'static>),
+    /// To OffsetDelete.
+    DeleteOffsets(OffsetDeleteResponse<'static>),
+    /// The shard's share of the answer to ListGroups.
+    List(Vec<ListedGroup<'static>>),
+    /// The shard's share of the answer to DescribeGroups.
+    Describe(Vec<DescribedGroup<'static>>),
+    /// The shard's share of the answer to DeleteGroups.
+    DeleteGroups(Vec<DeletableGroupResult<'static>>),
+}
+
+impl Answer {
+    /// The same request's answer when it cannot be given: everything in it is refused with that code.
+    #[must_use]
+    pub fn refused(self, code: ErrorCode) -> Self {
+        let code = code as i16;
+        match self {
+            Self::Join(_) => Self::Join(JoinGroupResponse {
+                error_code: code,
+                ..JoinGroupResponse::default()
+            }),
+            Self::Sync(_) => Self::Sync(SyncGroupResponse {
+                error_code: code,
+                ..SyncGroupResponse::default()
+            }),
+            Self::Heartbeat(_) => Self::Heartbeat(HeartbeatResponse {
+                error_code: code,
+                ..HeartbeatResponse::default()
+            }),
+            Self::Leave(_) => Self::Leave(LeaveGroupResponse {
+                error_code: code,
+                ..LeaveGroupResponse::default()
+            }),
+            Self::Commit(answer) => Self::Commit(refused_commit(answer, code)),
+            Self::Fetch(answer) => Self::Fetch(OffsetFetchResponseGroup {
+                group_id: answer.group_id,
+                topics: Vec::new(),
+                error_code: code,
+            }),
+            Self::DeleteOffsets(_) => Self::DeleteOffsets(OffsetDeleteResponse {
+                error_code: code,
+                ..OffsetDeleteResponse::default()
+            }),
+            Self::List(_) => Self::List(Vec::new()),
+            Self::Describe(groups) => Self::Describe(refused_describe(groups, code)),
+            Self::DeleteGroups(groups) => Self::DeleteGroups(refused_delete(groups, code)),
+        }
+    }
+}
+
+fn refused_commit(
+    mut answer: OffsetCommitResponse<'static>,
+    code: i16,
+) -> OffsetCommitResponse<'static> {
+    for partition in answer
+        .topics
+        .iter_mut()
+        .flat_map(|topic| &mut topic.partitions)
+    {
+        partition.error_code = code;
+    }
+    answer
+}
+
+fn refused_describe(
+    groups: Vec<DescribedGroup<'static>>,
+    code: i16,
+) -> Vec<DescribedGroup<'static>> {
+    let refused = groups.into_iter().map(|group| DescribedGroup {
+        group_id: group.group_id,
+        error_code: code,
+        ..DescribedGroup::default()
+    });
+    refused.collect()
+}
+
+fn refused_delete(
+    groups: Vec<DeletableGroupResult<'static>>,
+    code: i16,
+) -> Vec<DeletableGroupResult<'static>> {
+    let refused = groups.into_iter().map(|group| DeletableGroupResult {
+        error_code: code,
+        ..group
+    });
+    refused.collect()
+}
