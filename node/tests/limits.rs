@@ -51,6 +51,19 @@ fn padded(id: i32, bytes: usize) -> Vec<u8> {
     frame(&request)
 }
 
+/// The most that the kernel keeps of one connection on its way, on both sides.
+fn socket_buffers() -> usize {
+    let max = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
+        text.split_whitespace()
+            .last()
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+    };
+    max("tcp_rmem") + max("tcp_wmem")
+}
+
 #[test]
 fn a_frame_has_its_limit() {
     let node = Node::start(&["socket.request.max.bytes=65536"]);
@@ -163,7 +176,8 @@ fn a_pipeline_has_its_limit_in_bytes() {
         .unwrap();
     let mut sent = 0;
     let mut rest = Vec::new();
-    'sending: for _ in 0..128 {
+    let offered = (2 * PIPELINE_BYTES_MAX + 2 * socket_buffers()) / MIB;
+    'sending: for _ in 0..offered {
         let mut left = request.as_slice();
         while !left.is_empty() {
             match peer.socket.write(left) {
@@ -179,11 +193,9 @@ fn a_pipeline_has_its_limit_in_bytes() {
             }
         }
     }
-    // Socket buffers on both sides and one frame under way.
-    assert!(
-        sent < PIPELINE_BYTES_MAX + 24 * MIB,
-        "{sent} bytes were taken"
-    );
+    // What the kernel holds on both sides is the machine's; a frame or two are under way.
+    let bound = PIPELINE_BYTES_MAX + socket_buffers() + 4 * MIB;
+    assert!(sent < bound, "{sent} bytes were taken, {bound} may be");
     let grown = node.resident_bytes().saturating_sub(before);
     assert!(grown < PIPELINE_BYTES_MAX + 24 * MIB, "{grown} bytes more");
     // The wait ends, and everything is answered in order.
