@@ -13,6 +13,7 @@ pub mod footprint;
 pub mod interop;
 pub mod kill9;
 pub mod metrics;
+pub mod oracle;
 pub mod packages;
 pub mod probe;
 pub mod process;
@@ -37,6 +38,7 @@ const HELP: &str = "cargo x COMMAND
   interop real clients and Apache Kafka's own tools against the node
             --kafka  the same script against Apache Kafka 4.3.0
             --dev    against the node's development build
+  oracle  Kafka's own classes as judges of messages and batches; reads the schemas again
   sim     whole nodes on the seeded disk: crashes at any of its operations
             --seed N one seed, --seeds N seeds 0 to N-1
   kill9   kill -9 while four producers write, then audit every acknowledgement
@@ -56,6 +58,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "check" => check::check(&rest),
         "fix" => check::fix(&rest),
         "interop" => interop::interop(&rest),
+        "oracle" => oracle::oracle(&rest),
         "sim" => sim::sim(&rest),
         "kill9" => kill9::kill9(&rest),
         "versus" => versus::versus(&rest),
