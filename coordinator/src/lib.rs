@@ -13,8 +13,10 @@
 //! and on others alike. Proposals of one node are worked one after the other: each from the image that holds
 //! the one before. Ids and time are arguments.
 //!
-//! Deliberately absent: a quorum of several voters, replication, groups and transactions, which come with
-//! their modules; and any knowledge of sockets, files and cores.
+//! Groups have their own log, `__consumer_offsets`, and their own circle of the same shape: see [`groups`].
+//!
+//! Deliberately absent: a quorum of several voters, replication and transactions, which come with their modules;
+//! and any knowledge of sockets, files and cores.
 
 #![forbid(unsafe_code)]
 

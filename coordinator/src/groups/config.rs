@@ -4,6 +4,17 @@
 /// leave members behind whom nobody would ever hear of again.
 pub const NEW_MEMBER_JOIN_MS: i64 = 300_000;
 
+/// Ids given out to members who have not come back with them, in one group: ten times the largest group that
+/// anybody runs. Kafka has no bound. Beyond it a member is told that the group is full.
+pub const PENDING_MEMBERS_MAX: usize = 100_000;
+
+/// Groups of one shard, each at some 500 bytes. Kafka has no bound. Beyond it new groups are refused with
+/// COORDINATOR_NOT_AVAILABLE, and those that there are go on.
+pub const GROUPS_MAX: usize = 1_000_000;
+
+/// Tombstones of one step, so that a sweep over many groups does not hold up their members.
+pub const TOMBSTONES_PER_STEP: usize = 1_000;
+
 /// The broker keys that groups obey. Defaults are Kafka's.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupConfig {
@@ -21,6 +32,10 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub expiry_interval_ms: i64,
+    /// [`PENDING_MEMBERS_MAX`], or less.
+    pub pending_members_max: usize,
+    /// [`GROUPS_MAX`], or less.
+    pub groups_max: usize,
 }
 
 impl Default for GroupConfig {
@@ -33,6 +48,8 @@ impl Default for GroupConfig {
             offset_metadata_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600 * 1_000,
             expiry_interval_ms: 600_000,
+            pending_members_max: PENDING_MEMBERS_MAX,
+            groups_max: GROUPS_MAX,
         }
     }
 }

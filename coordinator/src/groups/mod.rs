@@ -29,15 +29,23 @@
 //! Deliberately absent: I/O, clocks (time is an argument), timers (the shard keeps deadlines and names the next),
 //! authorization, the consumer protocol of KIP-848, and transactional commits, of which only the replay is here.
 
-#![allow(
-    unused_variables,
-    dead_code,
-    reason = "signatures first, bodies follow"
-)]
-
 pub mod config;
 pub mod place;
-pub mod record;
+mod record;
+mod logged;
+mod live;
+mod protocols;
 pub mod step;
-pub mod fetch;
+mod deadlines;
+mod work;
 pub mod shard;
+mod join;
+mod sync;
+mod presence;
+mod commit;
+pub mod fetch;
+pub mod admin;
+mod expire;
+
+pub use logged::{Committed, Generation, Logged, LoggedMember, Offsets};
+pub use record::ReplayError;

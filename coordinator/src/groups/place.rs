@@ -14,7 +14,7 @@ pub fn partition_of(group: &str, partitions: u32) -> PartitionIndex {
 }
 
 /// `String.hashCode` of Java, which counts UTF-16 units.
-fn java_hash(text: &str) -> i32 {
+pub(super) fn java_hash(text: &str) -> i32 {
     text.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     })

@@ -92,7 +92,7 @@ pub(super) enum Entry<'a> {
     /// A group, or its tombstone.
     Group(&'a str, Option<GroupMetadataValueView<'a>>),
     /// A record of another kind of group, which nobody here keeps.
-    Other(i16),
+    Other,
 }
 
 /// A record that cannot be read.
@@ -122,7 +122,7 @@ pub(super) fn read<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Result<Entry<'
         TYPE_OFFSET => offset(key, value),
         TYPE_LEGACY_OFFSET => legacy(key, value),
         TYPE_GROUP => group_entry(key, value),
-        other => Ok(Entry::Other(other)),
+        _ => Ok(Entry::Other),
     };
     entry.map_err(|cause| ReplayError {
         kind: Some(kind),

@@ -1,39 +1,44 @@
-//! The groups of one partition of `__consumer_offsets`: the face that the node sees.
+//! The groups of one partition of `__consumer_offsets`: the face that the node sees, and the life of a shard.
 //!
-//! The module's head says in which order the calls come.
+//! The module's head says in which order the calls come. What members and administrators ask is in the files
+//! named after it; each is a step of `(state, request, now)`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use thalweg_wire::ids::{Offset, ProducerId, TimestampMs, Uuid};
-use thalweg_wire::messages::heartbeat_request::HeartbeatRequestView;
-use thalweg_wire::messages::heartbeat_response::HeartbeatResponse;
-use thalweg_wire::messages::join_group_request::JoinGroupRequestView;
-use thalweg_wire::messages::join_group_response::JoinGroupResponse;
-use thalweg_wire::messages::leave_group_request::LeaveGroupRequestView;
-use thalweg_wire::messages::leave_group_response::LeaveGroupResponse;
-use thalweg_wire::messages::list_groups_request::ListGroupsRequestView;
-use thalweg_wire::messages::offset_commit_request::OffsetCommitRequestView;
-use thalweg_wire::messages::offset_commit_response::OffsetCommitResponse;
-use thalweg_wire::messages::offset_delete_request::OffsetDeleteRequestView;
-use thalweg_wire::messages::offset_delete_response::OffsetDeleteResponse;
-use thalweg_wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
-use thalweg_wire::messages::sync_group_request::SyncGroupRequestView;
-use thalweg_wire::messages::sync_group_response::SyncGroupResponse;
 
 use crate::error::ErrorCode;
 
 use super::config::GroupConfig;
-use super::fetch::Wanted;
-use super::record::{ReplayError, read};
-use super::step::{Answer, Caller, Pending, Reply, Scene, Step, Then, Token};
+use super::deadlines::{Deadlines, Due, after};
+use super::expire::Sweep;
+use super::live::Live;
+use super::logged::{Committed, Generation, Logged};
+use super::record::{Entry, ReplayError, read};
+use super::step::{Answer, Asker, Pending, Record, Reply, Step, Then};
+use super::work::Work;
 
 /// Gives random ids, of which member ids are made.
 pub type IdSource = Box<dyn FnMut() -> Uuid>;
 
+/// One group: what the records say of it, and what they do not.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) logged: Logged,
+    pub(super) live: Live,
+}
+
 /// The groups of one partition, and their offsets.
 pub struct GroupShard {
-    config: GroupConfig,
-    ids: IdSource,
+    pub(super) config: GroupConfig,
+    pub(super) ids: IdSource,
+    pub(super) groups: BTreeMap<Arc<str>, Group>,
+    pub(super) deadlines: Deadlines,
+    pub(super) sweep: Sweep,
+    /// Groups in which a producer has offsets that wait for its transaction's end.
+    producers: BTreeMap<ProducerId, BTreeSet<Arc<str>>>,
     /// The first offset that the log has not given out yet.
     log_end: Offset,
 }
@@ -42,6 +47,7 @@ impl fmt::Debug for GroupShard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GroupShard")
             .field("log_end", &self.log_end)
+            .field("groups", &self.groups.len())
             .finish_non_exhaustive()
     }
 }
@@ -54,11 +60,16 @@ impl GroupShard {
         Self {
             config,
             ids,
+            groups: BTreeMap::new(),
+            deadlines: Deadlines::default(),
+            sweep: Sweep::default(),
+            producers: BTreeMap::new(),
             log_end: Offset(0),
         }
     }
 
-    /// Applies a record at the start, in the order of the log. `producer` is that of its batch if the batch is
+    /// Applies a record, in the order of the log: the only writer of logged state. The node calls it at the start;
+    /// on the running node [`Self::accepted`] does. `producer` is that of the record's batch if the batch is
     /// transactional, else none. Control batches go to [`Self::end_transaction`] instead.
     ///
     /// # Errors
@@ -70,78 +81,261 @@ impl GroupShard {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), ReplayError> {
-        let entry = read(key, value)?;
+        match read(key, value)? {
+            Entry::Offset(key, Some(value)) => {
+                let group = self.group_id(key.group);
+                let committed = Committed::read(at, &value);
+                self.logged(&group)
+                    .commit(producer, (key.topic, key.partition), committed);
+                if producer != ProducerId::NONE {
+                    self.producers.entry(producer).or_default().insert(group);
+                }
+            }
+            Entry::Offset(key, None) => {
+                if let Some(group) = self.groups.get_mut(key.group) {
+                    group.logged.forget(key.topic, key.partition);
+                }
+            }
+            Entry::Group(id, Some(value)) => {
+                let group = self.group_id(id);
+                self.logged(&group).generation = Some(Generation::read(&value));
+            }
+            Entry::Group(id, None) => {
+                self.groups.remove(id);
+            }
+            Entry::Other => {}
+        }
         self.log_end = at.plus(1);
         Ok(())
     }
 
     /// Applies the marker that ends a producer's transaction.
-    pub fn end_transaction(&mut self, producer: ProducerId, committed: bool) {}
+    pub fn end_transaction(&mut self, producer: ProducerId, committed: bool) {
+        for id in self.producers.remove(&producer).unwrap_or_default() {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.logged.end_transaction(producer, committed);
+            }
+        }
+    }
 
-    /// Everything below the high watermark has been replayed: the groups come to life, every member is given
+    /// Everything below the high watermark has been replayed: the groups come to life, and every member is given
     /// one session timeout to show up. `end` is the log's end.
     pub fn loaded(&mut self, end: Offset, now: TimestampMs) {
         self.log_end = end;
+        let ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        for id in ids {
+            let max = self.config.members_max;
+            let Some(mut work) = self.work(&id, now) else {
+                continue;
+            };
+            work.wake();
+            if work.live.len() > max {
+                // `group.max.size` was lowered: the members that join last will find no room.
+                work.prepare();
+            }
+            debug_assert!(work.step.records.is_empty() && work.step.replies.is_empty());
+        }
+        self.deadlines
+            .push(after(now, self.config.expiry_interval_ms), Due::Sweep);
     }
 
-    /// This node is not (or no longer) the coordinator of these groups: everybody who waits is told so.
+    /// This node is not the coordinator of these groups any more: everybody who waits is told so.
     #[must_use]
-    pub fn unload(self) -> Vec<Reply> {
-        Vec::new()
+    pub fn unload(mut self) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        for group in self.groups.values_mut() {
+            let waiters = group.live.take_waiters();
+            replies.extend(refusals(waiters, ErrorCode::NotCoordinator));
+        }
+        replies
+            .into_iter()
+            .map(|pending| pending.finish(Offset(0)))
+            .collect()
     }
 
-    /// The broker's configuration has changed.
+    /// The broker's configuration has changed. What is under way goes on as it began.
     pub fn configure(&mut self, config: GroupConfig) {
         self.config = config;
     }
 
     /// The log has taken the step's records, the first of them at `base` (which does not matter if there are
     /// none): applies them and gives the replies.
+    ///
+    /// # Panics
+    /// If a record of our own making cannot be read.
+    #[must_use]
     pub fn accepted(&mut self, step: Step, base: Offset, now: TimestampMs) -> Vec<Reply> {
-        step.replies
+        self.apply(&step.records, base);
+        let mut replies = step.replies;
+        match step.then {
+            Then::Nothing | Then::Created(_) => {}
+            Then::Assigned(group, assignments) => {
+                replies.extend(self.settle(&group, now, |work| work.assign(&assignments)));
+            }
+            Then::Replaced(new) => {
+                replies.extend(self.settle(&new.group, now, |work| work.replace(&new)));
+            }
+        }
+        let end = self.log_end;
+        replies
             .into_iter()
-            .map(|pending| self.reply(pending))
+            .map(|pending| pending.finish(end))
             .collect()
     }
 
     /// The log has refused the step's records, and none of them will ever be in it. `code` is what a producer
     /// would have been told (`KAFKA_STORAGE_ERROR`, `NOT_LEADER_OR_FOLLOWER`, ...).
+    #[must_use]
     pub fn refused(&mut self, step: Step, code: ErrorCode, now: TimestampMs) -> Vec<Reply> {
         let code = coordinator_code(code);
-        let replies = step.replies.into_iter().map(|pending| Reply {
-            to: pending.to,
-            answer: if pending.logged {
+        let mut replies = Vec::new();
+        for pending in step.replies {
+            let answer = if pending.logged {
                 pending.answer.refused(code)
             } else {
                 pending.answer
-            },
-            after: Offset(0),
-        });
-        replies.collect()
+            };
+            replies.push(Pending {
+                answer,
+                logged: false,
+                ..pending
+            });
+        }
+        match step.then {
+            Then::Nothing | Then::Replaced(_) => {}
+            Then::Created(id) => {
+                if let Some(mut group) = self.groups.remove(&id) {
+                    replies.extend(refusals(group.live.take_waiters(), code));
+                }
+            }
+            Then::Assigned(group, _) => {
+                replies.extend(self.settle(&group, now, |work| work.fail_assignment(code)));
+            }
+        }
+        replies
+            .into_iter()
+            .map(|pending| pending.finish(Offset(0)))
+            .collect()
     }
 
     /// When [`Self::tick`] has something to do next.
     #[must_use]
     pub fn next_due(&self) -> Option<TimestampMs> {
-        None
+        self.deadlines.next()
     }
 
     /// Does the next thing that is due; to be called until it gives nothing.
     pub fn tick(&mut self, now: TimestampMs) -> Option<Step> {
-        None
+        let (at, due) = self.deadlines.pop(now)?;
+        let step = match due {
+            Due::Join(group) => self.on_group(&group, now, |work| work.join_is_due(at)),
+            Due::Sync(group) => self.on_group(&group, now, |work| work.sync_is_due(at)),
+            Due::Member(group, member) => {
+                self.on_group(&group, now, |work| work.member_is_due(&member, at))
+            }
+            Due::Sweep => self.begin_sweep(now),
+            Due::More => self.sweep_on(now),
+        };
+        Some(step)
     }
 
-    fn reply(&self, pending: Pending) -> Reply {
-        Reply {
-            to: pending.to,
-            answer: pending.answer,
-            after: if pending.logged {
-                self.log_end
-            } else {
-                Offset(0)
-            },
+    /// What the records say of a group.
+    #[must_use]
+    pub fn logged_group(&self, id: &str) -> Option<&Logged> {
+        self.groups.get(id).map(|group| &group.logged)
+    }
+
+    /// The ids of all groups, in order.
+    pub fn group_ids(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().map(|id| &**id)
+    }
+}
+
+/// Inside.
+impl GroupShard {
+    fn apply(&mut self, records: &[Record], base: Offset) {
+        let mut at = base;
+        for record in records {
+            let value = record.value.as_deref();
+            self.replay(at, ProducerId::NONE, &record.key, value)
+                .expect("a record of our own making can be read");
+            at = at.plus(1);
         }
     }
+
+    fn group_id(&self, id: &str) -> Arc<str> {
+        self.groups
+            .get_key_value(id)
+            .map_or_else(|| Arc::from(id), |(id, _)| id.clone())
+    }
+
+    fn logged(&mut self, id: &Arc<str>) -> &mut Logged {
+        let group = self.groups.entry(id.clone()).or_insert_with(|| Group {
+            logged: Logged::default(),
+            live: Live::empty(None),
+        });
+        &mut group.logged
+    }
+
+    /// A group to be worked on.
+    pub(super) fn work(&mut self, id: &str, now: TimestampMs) -> Option<Work<'_>> {
+        let id = self.group_id(id);
+        let group = self.groups.get_mut(&id)?;
+        Some(Work {
+            id,
+            logged: &group.logged,
+            live: &mut group.live,
+            config: &self.config,
+            deadlines: &mut self.deadlines,
+            now,
+            step: Step::new(),
+        })
+    }
+
+    fn on_group(&mut self, id: &str, now: TimestampMs, what: impl FnOnce(&mut Work<'_>)) -> Step {
+        let Some(mut work) = self.work(id, now) else {
+            return Step::new();
+        };
+        what(&mut work);
+        work.step
+    }
+
+    /// What follows from the log's verdict: replies, and never more records.
+    fn settle(
+        &mut self,
+        id: &str,
+        now: TimestampMs,
+        what: impl FnOnce(&mut Work<'_>),
+    ) -> Vec<Pending> {
+        let step = self.on_group(id, now, what);
+        assert!(
+            step.records.is_empty(),
+            "a verdict of the log leads to no records"
+        );
+        step.replies
+    }
+}
+
+/// Who waits in a group: for a join and for a sync.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    pub(super) joins: Vec<(Arc<str>, Asker)>,
+    pub(super) syncs: Vec<Asker>,
+}
+
+fn refusals(waiters: Waiters, code: ErrorCode) -> Vec<Pending> {
+    let joins = waiters.joins.into_iter();
+    let joins = joins.map(|(member, to)| Pending {
+        to,
+        answer: Answer::Join(super::work::refused_join(&member, code)),
+        logged: false,
+    });
+    let syncs = waiters.syncs.into_iter().map(|to| Pending {
+        to,
+        answer: Answer::Sync(super::work::refused_sync(code)),
+        logged: false,
+    });
+    joins.chain(syncs).collect()
 }
 
 /// What a client of the coordinator is told when the log refuses a record, as Kafka translates it.
@@ -156,120 +350,5 @@ pub fn coordinator_code(code: ErrorCode) -> ErrorCode {
         | ErrorCode::RecordListTooLarge
         | ErrorCode::InvalidFetchSize => ErrorCode::UnknownServerError,
         other => other,
-    }
-}
-
-/// What members ask.
-impl GroupShard {
-    /// JoinGroup. The answer may come with a later step.
-    pub fn join(
-        &mut self,
-        caller: &Caller<'_>,
-        request: &JoinGroupRequestView<'_>,
-        now: TimestampMs,
-    ) -> Step {
-        not_yet(caller.token, Answer::Join(JoinGroupResponse::default()))
-    }
-
-    /// SyncGroup. The answer may come with a later step.
-    pub fn sync(
-        &mut self,
-        caller: &Caller<'_>,
-        request: &SyncGroupRequestView<'_>,
-        now: TimestampMs,
-    ) -> Step {
-        not_yet(caller.token, Answer::Sync(SyncGroupResponse::default()))
-    }
-
-    /// Heartbeat.
-    pub fn heartbeat(
-        &mut self,
-        caller: &Caller<'_>,
-        request: &HeartbeatRequestView<'_>,
-        now: TimestampMs,
-    ) -> Step {
-        not_yet(
-            caller.token,
-            Answer::Heartbeat(HeartbeatResponse::default()),
-        )
-    }
-
-    /// LeaveGroup, of one member or several.
-    pub fn leave(
-        &mut self,
-        caller: &Caller<'_>,
-        request: &LeaveGroupRequestView<'_>,
-        now: TimestampMs,
-    ) -> Step {
-        not_yet(caller.token, Answer::Leave(LeaveGroupResponse::default()))
-    }
-
-    /// OffsetCommit, by members and by those who only keep offsets here.
-    pub fn commit(
-        &mut self,
-        caller: &Caller<'_>,
-        request: &OffsetCommitRequestView<'_>,
-        scene: Scene<'_>,
-    ) -> Step {
-        not_yet(
-            caller.token,
-            Answer::Commit(OffsetCommitResponse::default()),
-        )
-    }
-
-    /// OffsetFetch, of one group.
-    pub fn fetch(&mut self, caller: &Caller<'_>, wanted: &Wanted<'_>, scene: Scene<'_>) -> Step {
-        not_yet(
-            caller.token,
-            Answer::Fetch(OffsetFetchResponseGroup::default()),
-        )
-    }
-}
-
-/// What administrators ask.
-impl GroupShard {
-    /// OffsetDelete.
-    pub fn delete_offsets(
-        &mut self,
-        caller: &Caller<'_>,
-        request: &OffsetDeleteRequestView<'_>,
-        scene: Scene<'_>,
-    ) -> Step {
-        not_yet(
-            caller.token,
-            Answer::DeleteOffsets(OffsetDeleteResponse::default()),
-        )
-    }
-
-    /// ListGroups: this shard's groups.
-    pub fn list(&mut self, caller: &Caller<'_>, request: &ListGroupsRequestView<'_>) -> Step {
-        not_yet(caller.token, Answer::List(Vec::new()))
-    }
-
-    /// DescribeGroups: the groups asked for that belong to this shard.
-    pub fn describe(&mut self, caller: &Caller<'_>, groups: &[&str]) -> Step {
-        not_yet(caller.token, Answer::Describe(Vec::new()))
-    }
-
-    /// DeleteGroups: the groups asked for that belong to this shard.
-    pub fn delete_groups(&mut self, caller: &Caller<'_>, groups: &[&str]) -> Step {
-        not_yet(caller.token, Answer::DeleteGroups(Vec::new()))
-    }
-
-    /// Topics have been deleted: their offsets go with the next ticks. Offsets that were committed for a later
-    /// topic of that name stay.
-    pub fn topics_deleted(&mut self, topics: &[(Uuid, &str)], now: TimestampMs) {}
-}
-
-/// A refusal until the handler is there.
-fn not_yet(to: Token, answer: Answer) -> Step {
-    Step {
-        records: Vec::new(),
-        replies: vec![Pending {
-            to,
-            answer: answer.refused(ErrorCode::CoordinatorNotAvailable),
-            logged: false,
-        }],
-        then: Then::Nothing,
     }
 }

@@ -3,6 +3,9 @@
 //! A step belongs to the shard that made it and must come back to it, by `accepted` or `refused`, before
 //! anything else is asked of that shard.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use thalweg_wire::ids::{Offset, TimestampMs};
 use thalweg_wire::messages::delete_groups_response::DeletableGroupResult;
 use thalweg_wire::messages::describe_groups_response::DescribedGroup;
@@ -17,6 +20,8 @@ use thalweg_wire::messages::sync_group_response::SyncGroupResponse;
 
 use crate::error::ErrorCode;
 use crate::metadata::image::Image;
+
+use super::live::MemberNews;
 
 /// Names one request that waits for its answer. The node chooses it; each gets exactly one reply.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -44,6 +49,22 @@ pub struct Scene<'a> {
     pub image: &'a Image,
 }
 
+impl Caller<'_> {
+    pub(super) fn asker(&self) -> Asker {
+        Asker {
+            token: self.token,
+            version: self.version,
+        }
+    }
+}
+
+/// Who waits for an answer, and in which version of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asker {
+    pub(super) token: Token,
+    pub(super) version: i16,
+}
+
 /// A record of `__consumer_offsets`. No value: a tombstone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
@@ -65,7 +86,7 @@ pub struct Step {
 /// A reply of which it is not known yet where the log will end.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) to: Token,
+    pub(super) to: Asker,
     pub(super) answer: Answer,
     /// Whether it waits for everything logged so far, the step's own records included.
     pub(super) logged: bool,
@@ -76,9 +97,39 @@ pub(super) struct Pending {
 pub(super) enum Then {
     /// Nothing does.
     Nothing,
+    /// A group was made for this request; if the log refuses it, it never was.
+    Created(Arc<str>),
+    /// A generation's assignment is given to its members; if the log refuses it, they are to join again.
+    Assigned(Arc<str>, BTreeMap<Arc<str>, Arc<[u8]>>),
+    /// A restarted static member takes the place of the one that it was.
+    Replaced(Box<Replaced>),
+}
+
+/// A static member under a new id, as it will be.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub(super) group: Arc<str>,
+    pub(super) old: Arc<str>,
+    pub(super) new: Arc<str>,
+    pub(super) news: MemberNews,
 }
 
 impl Step {
+    pub(super) fn new() -> Self {
+        Self {
+            records: Vec::new(),
+            replies: Vec::new(),
+            then: Then::Nothing,
+        }
+    }
+
+    /// A step that is nothing but an answer. `logged`: it waits for everything logged so far.
+    pub(super) fn answer(to: Asker, answer: Answer, logged: bool) -> Self {
+        let mut step = Self::new();
+        step.replies.push(Pending { to, answer, logged });
+        step
+    }
+
     /// What is to be appended, in order, as one batch. May be empty.
     #[must_use]
     pub fn records(&self) -> &[Record] {
@@ -158,6 +209,36 @@ impl Answer {
             Self::Describe(groups) => Self::Describe(refused_describe(groups, code)),
             Self::DeleteGroups(groups) => Self::DeleteGroups(refused_delete(groups, code)),
         }
+    }
+}
+
+impl Pending {
+    /// The answer as its version has it.
+    pub(super) fn finish(self, after: Offset) -> Reply {
+        let version = self.to.version;
+        let answer = match self.answer {
+            Answer::Join(answer) => Answer::Join(in_version(answer, version)),
+            other => other,
+        };
+        Reply {
+            to: self.to.token,
+            answer,
+            after: if self.logged { after } else { Offset(0) },
+        }
+    }
+}
+
+/// Up to version 6 no protocol is an empty name, later it is null.
+fn in_version(answer: JoinGroupResponse<'static>, version: i16) -> JoinGroupResponse<'static> {
+    let name = answer.protocol_name.filter(|name| !name.is_empty());
+    let protocol_name = if version < 7 {
+        Some(name.unwrap_or_default())
+    } else {
+        name
+    };
+    JoinGroupResponse {
+        protocol_name,
+        ..answer
     }
 }
 
