@@ -10,8 +10,8 @@
 //! ```
 //!
 //! One [`shard::GroupShard`] holds the groups whose ids hash to one partition ([`place`]). Its state is in two
-//! layers. The *logged* layer ([`logged`]) is what the records say: `replay` is its only writer, at the start and
-//! on the running node alike. The *live* layer ([`live`]) is what no record holds: who waits for a join or a
+//! layers. The *logged* layer (`logged.rs`) is what the records say: `replay` is its only writer, at the start and
+//! on the running node alike. The *live* layer (`live.rs`) is what no record holds: who waits for a join or a
 //! sync, votes, deadlines. It is made from the logged layer when the partition is loaded and dropped when it is
 //! unloaded.
 //!

@@ -46,6 +46,8 @@ pub(crate) enum Bug {
     RefusalForgotten,
     /// A restart forgets the last record.
     RecordLost,
+    /// Commits are taken whatever generation they name.
+    GenerationUnchecked,
 }
 
 /// The shard, its log, and everything that was answered.
