@@ -7,7 +7,7 @@ use std::process::ExitCode;
 #[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 #[command(disable_help_flag = true)]
 pub struct BenchArgs {
-    /// produce, consume or e2e, then options; `thalweg bench --help` names them
+    /// A load and its options, or compare, report, sink; `thalweg bench --help` names them
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,

@@ -1,0 +1,129 @@
+//! What a sink with memory was sent: one log a partition, served as it came or, on demand, wrong.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use thalweg_wire::batch::assign::{Stamp, assign};
+use thalweg_wire::batch::header::BatchRef;
+use thalweg_wire::ids::{Epoch, Offset};
+
+/// What is done to one batch of a partition, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// A bit of its records is turned.
+    Flip,
+    /// It is acknowledged and not kept.
+    Lose,
+    /// It is kept twice.
+    Repeat,
+    /// It is refused and not kept: no fault that a consumer may complain of.
+    Refuse,
+}
+
+/// Refused for want of replicas: what a client may try again.
+pub(super) const REFUSED_CODE: i16 = 19;
+
+/// The logs of one topic.
+#[derive(Debug)]
+pub struct Kept {
+    logs: Mutex<BTreeMap<i32, Log>>,
+    grown: Condvar,
+    fault: Fault,
+    /// Which batch of each partition it hits.
+    fault_at: usize,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    /// Whole batches with their offsets, and where each begins.
+    batches: Vec<(i64, Vec<u8>)>,
+    end: i64,
+    seen: usize,
+}
+
+impl Kept {
+    #[must_use]
+    pub fn new(fault: Fault, fault_at: usize) -> Self {
+        Self {
+            logs: Mutex::new(BTreeMap::new()),
+            grown: Condvar::new(),
+            fault,
+            fault_at,
+        }
+    }
+
+    /// Keeps one batch; its offset, or the code it is refused with.
+    pub(super) fn append(&self, partition: i32, batch: &[u8]) -> Result<i64, i16> {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = logs.entry(partition).or_default();
+        let fault = match log.seen == self.fault_at {
+            true => self.fault,
+            false => Fault::None,
+        };
+        log.seen += 1;
+        let offset = log.end;
+        match fault {
+            Fault::Refuse => return Err(REFUSED_CODE),
+            Fault::Lose => return Ok(offset),
+            Fault::None | Fault::Flip => log.push(batch.to_vec()),
+            Fault::Repeat => {
+                log.push(batch.to_vec());
+                log.push(batch.to_vec());
+            }
+        }
+        if fault == Fault::Flip
+            && let Some((_, bytes)) = log.batches.last_mut()
+            && let Some(last) = bytes.last_mut()
+        {
+            *last ^= 1;
+        }
+        self.grown.notify_all();
+        Ok(offset)
+    }
+
+    pub(super) fn end(&self, partition: i32) -> i64 {
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.get(&partition).map_or(0, |log| log.end)
+    }
+
+    /// Batches from this offset on, up to so many bytes but at least one.
+    pub(super) fn read(&self, partition: i32, offset: i64, bytes_max: usize) -> Vec<u8> {
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<u8> = Vec::new();
+        let Some(log) = logs.get(&partition) else {
+            return found;
+        };
+        let first = log.batches.partition_point(|(base, _)| *base <= offset);
+        let mut batches = log.batches.iter().skip(first.saturating_sub(1));
+        if offset >= log.end {
+            return found;
+        }
+        for (_, batch) in batches.by_ref() {
+            if !found.is_empty() && found.len() + batch.len() > bytes_max {
+                break;
+            }
+            found.extend_from_slice(batch);
+        }
+        found
+    }
+
+    /// Waits until something was kept, but not for ever.
+    pub(super) fn wait(&self, time: Duration) {
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        // Woken or not, the caller looks again.
+        drop(self.grown.wait_timeout(logs, time));
+    }
+}
+
+impl Log {
+    fn push(&mut self, mut batch: Vec<u8>) {
+        let Ok(count) = BatchRef::first(&batch).map(|batch| batch.header().record_count()) else {
+            return;
+        };
+        assign(&mut batch, Offset(self.end), Epoch(0), Stamp::Keep);
+        self.batches.push((self.end, batch));
+        self.end += i64::from(count);
+    }
+}
