@@ -6,7 +6,7 @@
 //! - the offset of a partition never goes back, neither in the log nor as it is read, and what was answered is
 //!   there after a crash;
 //! - the log makes the same state again, whenever it is replayed;
-//! - every request is answered, and once.
+//! - every request is answered, and once; members that are silent are out in the end.
 //!
 //! `THALWEG_GROUP_SEEDS=100000` runs that many seeds, `THALWEG_GROUP_SEED=7` one. Planted bugs show that each of
 //! these checks can fail.
@@ -513,6 +513,11 @@ impl Model {
                 ));
             }
         }
+        // What was read once must be there after a crash like what was answered.
+        for (index, read) in read {
+            let last = self.answered.entry(*index).or_insert(*read);
+            *last = (*last).max(*read);
+        }
         let one = &mut self.clients[client];
         one.waiting = Waiting::Nothing;
         for (index, at) in &mut one.owned {
@@ -624,7 +629,7 @@ impl Model {
         Ok(())
     }
 
-    /// In the end everybody has an answer, however long it takes.
+    /// In the end everybody has an answer, however long it takes, and who is silent is out.
     fn finish(&mut self) -> Check {
         self.world.refusal = None;
         self.world.commits_at_once = true;
@@ -637,6 +642,12 @@ impl Model {
         self.world.pass(400_000);
         if !self.world.open.is_empty() {
             return Err(format!("no answer to {:?}", self.world.open));
+        }
+        let token = self.world.describe(5, &[GROUP]);
+        match self.world.answer(token) {
+            // Nobody has been heard of for longer than any session.
+            Some(Answer::Describe(groups)) if groups[0].members.is_empty() => {}
+            other => return Err(format!("members for ever: {other:?}")),
         }
         self.same_after_replay()?;
         self.crash()
