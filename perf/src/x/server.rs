@@ -42,6 +42,8 @@ pub struct Setup {
     pub program: PathBuf,
     /// Further command-line words for Thalweg, further properties for Apache Kafka.
     pub extra: Vec<String>,
+    /// Options for Apache Kafka's Java machine; without any, those of its own start script.
+    pub java: Vec<String>,
 }
 
 /// One server and its process, if it runs.
@@ -65,6 +67,7 @@ impl Setup {
             port,
             program: program.to_owned(),
             extra: Vec::new(),
+            java: Vec::new(),
         })
     }
 
@@ -121,7 +124,7 @@ impl Setup {
                 .arg(&properties)
                 .run()?;
         }
-        Ok(broker(&self.program).arg(properties))
+        Ok(broker(&self.program, &self.java).arg(properties))
     }
 
     fn properties(&self) -> String {
@@ -249,22 +252,24 @@ pub fn java(jars: &Path, class: &str) -> Program {
     ])
 }
 
-/// The broker itself, with the options of Apache Kafka's own start script.
-fn broker(jars: &Path) -> Program {
+/// Heap and collector as Apache Kafka's own start script sets them.
+const BROKER_JAVA: &[&str] = &[
+    "-Xmx1g",
+    "-Xms1g",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+];
+
+fn broker(jars: &Path, options: &[String]) -> Program {
     let path = format!("{}/*", jars.display());
-    Program::new("java")
-        .args([
-            "-server",
-            "-Xmx1g",
-            "-Xms1g",
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
-        ])
-        .args([
-            "-XX:InitiatingHeapOccupancyPercent=35",
-            "-XX:+ExplicitGCInvokesConcurrent",
-        ])
-        .args(["-Djava.awt.headless=true", "-cp", &path, "kafka.Kafka"])
+    let program = Program::new("java").arg("-server");
+    let program = match options {
+        [] => program.args(BROKER_JAVA),
+        own => program.args(own),
+    };
+    program.args(["-Djava.awt.headless=true", "-cp", &path, "kafka.Kafka"])
 }
 
 /// Builds the node and tells where its program is.
@@ -286,6 +291,12 @@ pub fn thalweg(build: Build) -> Outcome<PathBuf> {
         .in_dir(&packages::root())
         .echo()
         .run()?;
+    Ok(built(build, "thalweg"))
+}
+
+/// Where cargo puts a program of ours.
+#[must_use]
+pub fn built(build: Build, name: &str) -> PathBuf {
     let profile = if build == Build::Release {
         "release"
     } else {
@@ -293,5 +304,5 @@ pub fn thalweg(build: Build) -> Outcome<PathBuf> {
     };
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| packages::root().join("target"), PathBuf::from);
-    Ok(target.join(profile).join("thalweg"))
+    target.join(profile).join(name)
 }

@@ -1,275 +1,121 @@
-//! `cargo x versus --quick [--only thalweg|kafka]`: Thalweg and Apache Kafka 4.3.0 side by side.
+//! `cargo x versus`: Thalweg and Apache Kafka 4.3.0 side by side, from installing Kafka to the
+//! README's table.
 //!
-//! The same generator, the same topics, the same file system, one server at a time, in the order
-//! A-B-C-C-B-A, medians of the repeats. Like is compared with like only: `flush` with Kafka's
-//! `flush.messages=1`, `write` with Kafka's default. What the machine itself can do (an echo over
-//! loopback, a durable write) is measured in the same run. Every report says what it compared.
+//! ```text
+//! options -> programs -> limits -> session (scene: load | reads | idle | foreign) -> samples
+//!              (budget)                                                                |
+//!                       README, table, plots <- summary <- results.json <--------------+
+//! ```
+//!
+//! The same generator, the same topics, the same file system, one server at a time with its data
+//! removed in between, in the order A-B-B-A, medians of the repeats, each side by the better of two
+//! configurations. Like is compared with like only: `flush` with `flush.messages=1`, `write` with
+//! Kafka's default. What the machine itself can do is measured in the same run. A row that fails is
+//! told and the others go on; every wait has an end; servers are ended by their process id.
 
+mod account;
+mod budget;
+mod foreign;
+mod idle;
 mod limits;
+mod metric;
+mod options;
+mod plot;
+mod profile;
+mod programs;
+mod reads;
+mod readme;
+mod results;
 mod rows;
+mod scene;
+mod session;
+mod subject;
+mod summary;
 mod table;
 
 use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-use thalweg_bench::Report;
-
-use super::packages;
 use super::process::Program;
-use super::server::{self, Build, Kind, Server, Setup};
-use super::{Context, Failure, Outcome, Tally, metrics};
-use rows::Row;
+use super::{Context, Failure, Outcome, Tally, packages};
+use options::{Options, Task};
+use programs::Programs;
+use results::{Form, Machine, Results};
+use session::Play;
 
-const PORT: u16 = 19292;
-const RUN_LIMIT: Duration = Duration::from_secs(120);
-/// After its start a Java machine is busy with itself for a while.
-const SETTLE: Duration = Duration::from_secs(3);
-
-/// What an acknowledgement has to mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Durability {
-    Flush,
-    Write,
-}
-
-/// One of the servers compared, in one configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Subject {
-    #[serde(skip)]
-    kind: Kind,
-    pub shards: u8,
-    pub durability: Durability,
-}
-
-/// One row on one subject, once.
-#[derive(Debug, Clone, Serialize)]
-pub struct Sample {
-    pub row: &'static str,
-    pub subject: String,
-    pub report: Report,
-    /// Of the server, during the whole run.
-    pub cpu_seconds: f64,
-    pub cpu_seconds_per_gb: f64,
-    pub device_flushes: u64,
-    pub device_writes: u64,
-    pub device_mb_written: f64,
-}
-
-/// What a server shows before any load.
-#[derive(Debug, Clone, Serialize)]
-pub struct Start {
-    pub subject: String,
-    pub ready_ms: u128,
-    pub resident_mib: u64,
-    pub peak_mib_after_load: u64,
-}
-
-/// All that a side-by-side run has measured.
-#[derive(Debug, Clone, Serialize)]
-pub struct Results {
-    pub commit: String,
-    pub limits: limits::Limits,
-    pub starts: Vec<Start>,
-    pub samples: Vec<Sample>,
-}
-
-impl Subject {
-    fn name(self) -> String {
-        match (self.kind, self.durability) {
-            (Kind::Kafka, Durability::Flush) => "Kafka, flush.messages=1".to_owned(),
-            (Kind::Kafka, Durability::Write) => "Kafka, default".to_owned(),
-            (Kind::Thalweg, Durability::Flush) => format!("Thalweg flush, {} shard", self.shards),
-            (Kind::Thalweg, Durability::Write) => format!("Thalweg write, {} shard", self.shards),
-        }
-    }
-
-    fn extra(self) -> Vec<String> {
-        let durability = if self.durability == Durability::Flush {
-            "flush"
-        } else {
-            "write"
-        };
-        match self.kind {
-            Kind::Thalweg => [
-                "--shards",
-                &self.shards.to_string(),
-                "--durability",
-                durability,
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            Kind::Kafka if self.durability == Durability::Flush => {
-                vec!["log.flush.interval.messages=1".to_owned()]
-            }
-            Kind::Kafka => Vec::new(),
-        }
-    }
-}
-
-struct Programs {
-    thalweg: Option<PathBuf>,
-    kafka: Option<PathBuf>,
-    bench: PathBuf,
-}
+pub use profile::profile;
 
 pub fn versus(arguments: &[&str]) -> Outcome<Tally> {
-    let (thalweg, kafka) = match arguments {
-        ["--quick"] => (true, true),
-        ["--quick", "--only", "thalweg"] => (true, false),
-        ["--quick", "--only", "kafka"] => (false, true),
-        _ => {
-            return Err(Failure::new(
-                "only --quick and --quick --only thalweg|kafka exist so far",
-            ));
-        }
-    };
-    let programs = Programs {
-        thalweg: thalweg
-            .then(|| server::thalweg(Build::Release))
-            .transpose()?,
-        kafka: kafka.then(packages::kafka_jars).transpose()?,
-        bench: generator()?,
-    };
-    let limits = limits::measure(&packages::cache())?;
-    let mut results = Results {
-        commit: commit()?,
-        limits,
-        starts: Vec::new(),
-        samples: Vec::new(),
-    };
-    let mut tally = Tally::default();
-    for durability in [Durability::Flush, Durability::Write] {
-        for subject in order(&programs, durability) {
-            match measure(&programs, subject, &mut results) {
-                Ok(samples) => tally.passed += samples,
-                Err(failure) => {
-                    eprintln!("FAILED  {}: {failure}", subject.name());
-                    tally.failed += 1;
-                }
-            }
-        }
+    let options = Options::parse(arguments)?;
+    match options.task {
+        Task::Help => tell(options::HELP),
+        Task::List => tell(&list()),
+        Task::Render => return render(),
+        Task::Measure => return measure(&options),
     }
-    save(&results, thalweg && kafka)?;
+    Ok(Tally::default())
+}
+
+fn tell(words: &str) {
+    eprint!("{words}");
+}
+
+fn list() -> String {
+    let rows = rows::ROWS.iter().map(|row| {
+        let durabilities: Vec<&str> = row.durabilities.iter().map(|one| one.name()).collect();
+        format!("{:6} {} ({})\n", row.id, row.title, durabilities.join(", "))
+    });
+    rows.collect()
+}
+
+fn measure(options: &Options) -> Outcome<Tally> {
+    if options.runs().is_empty() {
+        return Err(Failure::new("no row is left to play"));
+    }
+    let programs = Programs::install(options)?;
+    let limits = limits::measure(&packages::cache())?;
+    let mut play = Play::new(options, &programs, empty(options, limits)?);
+    let dir = match options.record {
+        true => results::folder(),
+        false => packages::cache().join("versus"),
+    };
+    // What there is so far outlives a driver that is interrupted, but in its own folder only.
+    let draft = packages::cache().join("versus-draft");
+    play.run(|results| {
+        if let Err(failure) = save(results, &draft) {
+            eprintln!("keeping a draft: {failure}");
+        }
+    });
+    let Play { results, tally, .. } = play;
+    save(&results, &dir)?;
+    if options.record {
+        readme::update(
+            &packages::root().join("README.md"),
+            results::recorded(&dir)?.as_ref(),
+        )?;
+    }
+    tell(&table::whole(&results));
+    tell(&format!("results are in {}\n", dir.display()));
     Ok(tally)
 }
 
-/// A-B-C-C-B-A: what drifts with time hits all alike.
-fn order(programs: &Programs, durability: Durability) -> Vec<Subject> {
-    let mut once = Vec::new();
-    if programs.kafka.is_some() {
-        once.push(Subject {
-            kind: Kind::Kafka,
-            shards: 0,
-            durability,
-        });
-    }
-    if programs.thalweg.is_some() {
-        once.extend([1, 2].map(|shards| Subject {
-            kind: Kind::Thalweg,
-            shards,
-            durability,
-        }));
-    }
-    let back: Vec<Subject> = once.iter().rev().copied().collect();
-    once.extend(back);
-    once
-}
-
-/// All rows on a fresh server; how many there were.
-fn measure(programs: &Programs, subject: Subject, results: &mut Results) -> Outcome<u64> {
-    let program = match subject.kind {
-        Kind::Kafka => &programs.kafka,
-        Kind::Thalweg => &programs.thalweg,
-    };
-    let program = program
-        .as_ref()
-        .context(|| "the subject was not asked for")?;
-    let mut setup = Setup::fresh(subject.kind, "versus", PORT, program)?;
-    setup.extra = subject.extra();
-    let mut server = Server::new(setup);
-    eprintln!("== {}", subject.name());
-    let ready = server.start()?;
-    std::thread::sleep(SETTLE);
-    let process = server.process().context(|| "the server does not run")?;
-    let (resident_mib, _) = metrics::memory_mib(process)?;
-    let mut count = 0;
-    for row in rows::QUICK {
-        let sample = sample(programs, subject, &server, row)?;
-        eprintln!("{}", table::line(&sample));
-        results.samples.push(sample);
-        count += 1;
-    }
-    results.starts.push(Start {
-        subject: subject.name(),
-        ready_ms: ready.as_millis(),
-        resident_mib,
-        peak_mib_after_load: metrics::memory_mib(process)?.1,
-    });
-    server.stop()?;
-    Ok(count)
-}
-
-fn sample(programs: &Programs, subject: Subject, server: &Server, row: &Row) -> Outcome<Sample> {
-    let process = server.process().context(|| "the server does not run")?;
-    let run = |options: &[&str]| generate(programs, subject, server, row, options);
-    // Compiles the server's and warms up the page cache; measured is only what follows.
-    run(&["--warm-up", "0", "--duration", "2"])?;
-    let before = (
-        metrics::cpu_seconds(process)?,
-        metrics::device(&server.setup().dir)?,
-    );
-    let report = run(&["--warm-up", "0", "--duration", "5"])?;
-    let after = (
-        metrics::cpu_seconds(process)?,
-        metrics::device(&server.setup().dir)?,
-    );
-    let cpu_seconds = after.0 - before.0;
-    Ok(Sample {
-        row: row.name,
-        subject: subject.name(),
-        cpu_seconds,
-        cpu_seconds_per_gb: cpu_seconds / (report.bytes as f64 / 1e9).max(1e-9),
-        device_flushes: after.1.flushes - before.1.flushes,
-        device_writes: after.1.writes - before.1.writes,
-        device_mb_written: (after.1.write_sectors - before.1.write_sectors) as f64 * 512.0 / 1e6,
-        report,
+fn empty(options: &Options, limits: limits::Limits) -> Outcome<Results> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Ok(Results {
+        schema_version: results::SCHEMA_VERSION,
+        form: options.form,
+        commit: commit()?,
+        kafka_version: packages::KAFKA_VERSION.to_owned(),
+        started: since.map_or(0, |since| since.as_secs()),
+        machine: Machine::here(),
+        row_seconds: options.times.row.as_secs_f64(),
+        warm_up_seconds: options.times.row_warm_up.as_secs_f64(),
+        limits,
+        servers: Vec::new(),
+        samples: Vec::new(),
+        failures: Vec::new(),
     })
-}
-
-fn generate(
-    programs: &Programs,
-    subject: Subject,
-    server: &Server,
-    row: &Row,
-    options: &[&str],
-) -> Outcome<Report> {
-    let output = Program::new(&programs.bench)
-        .args(row.words)
-        .args(["--brokers", &server.address(), "--format", "json"])
-        .args(["--durability", &subject.name()])
-        .args(options)
-        .limit(RUN_LIMIT)
-        .run()
-        .context(|| format!("row {}", row.name))?;
-    serde_json::from_str(&output.stdout).context(|| "reading the generator's report")
-}
-
-fn generator() -> Outcome<PathBuf> {
-    eprintln!("$ cargo build --release --package thalweg-bench");
-    Program::new("cargo")
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "thalweg-bench",
-        ])
-        .in_dir(&packages::root())
-        .echo()
-        .run()?;
-    Ok(packages::root().join("target/release/thalweg-bench"))
 }
 
 fn commit() -> Outcome<String> {
@@ -280,17 +126,34 @@ fn commit() -> Outcome<String> {
     Ok(output.stdout.trim().to_owned())
 }
 
-/// A run of both sides is a result to keep; half a run stays in the driver's own folder.
-fn save(results: &Results, both: bool) -> Outcome<()> {
-    let dir = if both {
-        packages::root().join("perf/results")
-    } else {
-        packages::cache()
+/// JSON, the table and the plots of one form.
+fn save(results: &Results, dir: &Path) -> Outcome<()> {
+    fs::create_dir_all(dir).context(|| "creating the folder for results")?;
+    let form = results.form.name();
+    let write = |name: String, text: &str| {
+        let path = dir.join(name);
+        fs::write(&path, text).context(|| format!("writing {}", path.display()))
     };
-    fs::create_dir_all(&dir).context(|| "creating the folder for results")?;
-    let json = serde_json::to_string_pretty(results).context(|| "writing results as JSON")?;
-    fs::write(dir.join("quick.json"), json).context(|| "saving results")?;
-    let text = table::whole(results);
-    eprintln!("{text}");
-    fs::write(dir.join("quick.md"), text).context(|| "saving the table")
+    write(format!("{form}.json"), &results.json()?)?;
+    write(format!("{form}.md"), &table::whole(results))?;
+    for (name, svg) in plot::all(results) {
+        write(format!("{form}-{name}.svg"), &svg)?;
+    }
+    Ok(())
+}
+
+/// Makes everything that follows from recorded results anew.
+fn render() -> Outcome<Tally> {
+    let dir = results::folder();
+    let mut tally = Tally::default();
+    for form in [Form::Quick, Form::Full, Form::Long] {
+        let path = dir.join(format!("{}.json", form.name()));
+        if path.exists() {
+            save(&results::read(&path)?, &dir)?;
+            tally.passed += 1;
+        }
+    }
+    let recorded = results::recorded(&dir)?;
+    readme::update(&packages::root().join("README.md"), recorded.as_ref())?;
+    Ok(tally)
 }
