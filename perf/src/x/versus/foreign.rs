@@ -34,10 +34,10 @@ struct Said {
 impl Scene<'_> {
     pub(super) fn foreign(&self, tool: Tool) -> Outcome<Figures> {
         self.fill(false)?;
-        let settings = self.settings(&format!(
+        let words = self.words(&format!(
             "produce --topic {BIG_TOPIC} --partitions {BIG_PARTITIONS}"
-        ))?;
-        let offsets = self.end(&settings)?;
+        ));
+        let offsets = self.records(&words)?;
         let before = self.before()?;
         let said = match tool {
             Tool::JavaProduce => self.java_produce(),
@@ -47,7 +47,7 @@ impl Scene<'_> {
         }?;
         let moved = match tool {
             // The server's word, not the tool's.
-            Tool::JavaProduce | Tool::FranzProduce => self.end(&settings)?.saturating_sub(offsets),
+            Tool::JavaProduce | Tool::FranzProduce => self.records(&words)?.saturating_sub(offsets),
             Tool::JavaConsume | Tool::FranzConsume => said.records,
         };
         if said.records == 0 || moved == 0 {
@@ -66,7 +66,7 @@ impl Scene<'_> {
         Ok(figures)
     }
 
-    fn records(&self) -> u64 {
+    fn records_asked(&self) -> u64 {
         match self.options.form {
             // A trial with short rows is a trial here too.
             Form::Quick if self.times.row < Duration::from_secs(1) => QUICK_RECORDS / 10,
@@ -95,7 +95,7 @@ impl Scene<'_> {
     fn java_produce(&self) -> Outcome<Said> {
         let output = self
             .java("org.apache.kafka.tools.ProducerPerformance")
-            .args(["--num-records", &self.records().to_string()])
+            .args(["--num-records", &self.records_asked().to_string()])
             .args(["--record-size", &RECORD_BYTES.to_string()])
             .args(["--throughput", "-1"])
             .args(["--command-property", "acks=all", "linger.ms=0"])
@@ -107,7 +107,7 @@ impl Scene<'_> {
     fn java_consume(&self) -> Outcome<Said> {
         let output = self
             .java("org.apache.kafka.tools.ConsumerPerformance")
-            .args(["--num-records", &self.records().to_string()])
+            .args(["--num-records", &self.records_asked().to_string()])
             .args(["--timeout", "15000", "--hide-header"])
             .run()?;
         consumed(&output.stdout).context(|| {

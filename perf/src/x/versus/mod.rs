@@ -15,6 +15,7 @@
 
 mod account;
 mod budget;
+mod client;
 mod foreign;
 mod idle;
 mod limits;
@@ -32,6 +33,7 @@ mod session;
 mod subject;
 mod summary;
 mod table;
+mod words;
 
 use std::fs;
 use std::path::Path;

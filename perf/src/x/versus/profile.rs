@@ -175,7 +175,11 @@ fn fold(perf: &Path, raw: &Path) -> Outcome<String> {
 fn draw(wish: &Wish, folded: &str) -> Outcome<PathBuf> {
     let dir = results::folder().join("profiles");
     fs::create_dir_all(&dir).context(|| "creating the folder for profiles")?;
-    let path = dir.join(format!("row-{}-{}.svg", wish.row.id, wish.durability.name()));
+    let path = dir.join(format!(
+        "row-{}-{}.svg",
+        wish.row.id,
+        wish.durability.name()
+    ));
     let mut options = inferno::flamegraph::Options::default();
     options.title = format!(
         "{}: row {}, {} ({})",
@@ -211,7 +215,10 @@ fn top(folded: &str) -> String {
         let share = *count as f64 * 100.0 / total as f64;
         format!("{share:5.1}%  {name}\n")
     });
-    format!("own time of {total} samples:\n{}", lines.collect::<String>())
+    format!(
+        "own time of {total} samples:\n{}",
+        lines.collect::<String>()
+    )
 }
 
 #[cfg(test)]
@@ -222,7 +229,10 @@ mod tests {
     fn own_time_is_that_of_the_innermost() {
         let told = top("thalweg;main;serve;crc 30\nthalweg;main;serve 10\nthalweg;crc 60\n");
         let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines, ["own time of 100 samples:", " 90.0%  crc", " 10.0%  serve"]);
+        assert_eq!(
+            lines,
+            ["own time of 100 samples:", " 90.0%  crc", " 10.0%  serve"]
+        );
     }
 
     #[test]
@@ -230,7 +240,13 @@ mod tests {
         let wish = Wish::parse(&["8p", "--shards", "1", "--seconds", "3"]).unwrap();
         assert_eq!((wish.subject, wish.seconds), (Subject::Thalweg1, 3));
         assert_eq!(wish.durability, Durability::Write);
-        for wrong in [&[][..], &["99"], &["16r"], &["8p", "--shards", "9"], &["8p", "--seconds", "0"]] {
+        for wrong in [
+            &[][..],
+            &["99"],
+            &["16r"],
+            &["8p", "--shards", "9"],
+            &["8p", "--seconds", "0"],
+        ] {
             assert!(Wish::parse(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -14,6 +14,7 @@ use super::metric::{Figures, Metric};
 use super::results::Form;
 use super::rows::{BIG_PARTITIONS, BIG_TOPIC, Plan, Row};
 use super::scene::{Scene, figures_of};
+use super::words::Words;
 use crate::x::{Context, Failure, Outcome};
 
 /// What is written when there is not enough to read yet.
@@ -32,22 +33,22 @@ impl Scene<'_> {
         }
     }
 
-    fn consume_words(&self, consumers: u32, cold: bool) -> String {
+    fn consume_words(&self, consumers: u32, cold: bool) -> Words {
         let records = self.read_records(cold);
-        format!(
+        self.words(&format!(
             "consume --topic {BIG_TOPIC} --partitions {BIG_PARTITIONS} --consumers {consumers} --records {records}"
-        )
+        ))
     }
 
     /// Until there is enough to read.
     pub(super) fn fill(&self, cold: bool) -> Outcome<()> {
-        let settings = self.settings(FILL)?;
-        thalweg_bench::client::create_topic(&settings).context(|| "creating the topic")?;
+        let words = self.words(FILL);
+        self.create(&words)?;
         for _ in 0..FILL_ROUNDS_MAX {
-            if self.end(&settings)? >= self.read_records(cold) {
+            if self.records(&words)? >= self.read_records(cold) {
                 return Ok(());
             }
-            self.generate(FILL)?;
+            self.generate(&words)?;
         }
         Err(Failure::new("the topic did not fill up"))
     }
@@ -101,7 +102,7 @@ impl Scene<'_> {
     }
 
     /// Reads cold data over and over while others produce; MB/s.
-    fn drain(&self, words: &str, done: &AtomicBool) -> Outcome<f64> {
+    fn drain(&self, words: &Words, done: &AtomicBool) -> Outcome<f64> {
         let (mut bytes, mut seconds) = (0, 0.0);
         while !done.load(Ordering::Acquire) {
             self.forget()?;
@@ -113,8 +114,7 @@ impl Scene<'_> {
     }
 
     /// At least one pass, and further ones until that time is over.
-    fn consume(&self, words: &str, time: Duration) -> Outcome<Figures> {
-        let settings = self.settings(words)?;
+    fn consume(&self, words: &Words, time: Duration) -> Outcome<Figures> {
         let before = self.before()?;
         let started = Instant::now();
         let (mut records, mut bytes, mut seconds) = (0, 0, 0.0);
@@ -124,7 +124,7 @@ impl Scene<'_> {
             records += report.records;
             bytes += report.bytes;
             seconds += report.seconds;
-            figures = figures_of(&report, &settings);
+            figures = figures_of(&report, words);
         }
         figures.extend(self.after(&before, records, bytes)?);
         let seconds = f64::max(seconds, 1e-9);

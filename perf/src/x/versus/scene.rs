@@ -7,15 +7,16 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use thalweg_bench::settings::Workload;
-use thalweg_bench::{Report, Settings, client};
+use thalweg_bench::Report;
 
 use super::account::{self, Account};
+use super::client::Client;
 use super::metric::{Figures, Metric};
 use super::options::{Options, Times};
 use super::programs::Programs;
-use super::rows::{HALF, Plan, Row};
+use super::rows::{Plan, Row};
 use super::subject::{Durability, Subject};
+use super::words::Words;
 use crate::x::process::Program;
 use crate::x::server::Server;
 use crate::x::{Context, Failure, Outcome, metrics};
@@ -74,27 +75,35 @@ impl Scene<'_> {
 
     /// Runs the generator with these words.
     pub(super) fn load(&self, words: &str) -> Outcome<Figures> {
-        let words = words.replace(HALF, &self.half().to_string());
-        let settings = self.settings(&words)?;
-        let known = client::end_offsets(&settings).is_ok();
+        let words = self.words(words);
         let asked = Instant::now();
-        client::create_topic(&settings).context(|| "creating the topic")?;
-        let offsets = self.end(&settings)?;
-        let created = asked.elapsed();
+        let created = self.create(&words)?;
+        let records = self.records(&words)?;
+        let created = created.then(|| asked.elapsed().as_secs_f64());
         let before = self.before()?;
         let report = self.generate(&words)?;
-        let grown = self.end(&settings)?.saturating_sub(offsets);
-        let bytes = grown * settings.record_bytes as u64;
-        let mut figures = self.after(&before, grown, bytes)?;
-        figures.extend(figures_of(&report, &settings));
-        if !known && settings.partitions >= PARTITIONS_TOLD_MIN {
-            figures.insert(Metric::CreateSeconds, created.as_secs_f64());
+        let grown = self.records(&words)?.saturating_sub(records);
+        let mut figures = self.after(&before, grown, grown * words.record_bytes())?;
+        figures.extend(figures_of(&report, &words));
+        if let Some(seconds) = created.filter(|_| words.partitions() >= PARTITIONS_TOLD_MIN) {
+            figures.insert(Metric::CreateSeconds, seconds);
         }
         Ok(figures)
     }
 
-    fn half(&self) -> f64 {
-        self.half_rate.unwrap_or(HALF_RATE_DEFAULT).round()
+    pub(super) fn words(&self, words: &str) -> Words {
+        Words::new(words, self.half_rate.unwrap_or(HALF_RATE_DEFAULT))
+    }
+
+    /// True if the topic was not there before.
+    pub(super) fn create(&self, words: &Words) -> Outcome<bool> {
+        let mut client = Client::connect(&self.server.address())?;
+        client.create(words.topic(), words.partitions(), &words.topic_configs())
+    }
+
+    /// Records in all partitions of a load's topic so far, as the server tells it.
+    pub(super) fn records(&self, words: &Words) -> Outcome<u64> {
+        Client::connect(&self.server.address())?.records(words.topic(), words.partitions())
     }
 
     fn soak(&mut self) -> Outcome<Figures> {
@@ -106,23 +115,6 @@ impl Scene<'_> {
         let figures = self.load(SOAK_LONG);
         self.times = usual;
         figures
-    }
-
-    /// What the generator will make of these words.
-    pub(super) fn settings(&self, words: &str) -> Outcome<Settings> {
-        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        let mut settings = Settings::parse(&words).context(|| "the generator's words are wrong")?;
-        settings.brokers = self.server.address();
-        Ok(settings)
-    }
-
-    /// Records in all partitions of a topic so far.
-    pub(super) fn end(&self, settings: &Settings) -> Outcome<u64> {
-        let ends = client::end_offsets(settings).context(|| "asking for end offsets")?;
-        Ok(ends
-            .iter()
-            .map(|end| u64::try_from(*end).unwrap_or(0))
-            .sum())
     }
 
     pub(super) fn process(&self) -> Outcome<u32> {
@@ -152,10 +144,10 @@ impl Scene<'_> {
     }
 
     /// One run of the generator; an answer with errors is still an answer.
-    pub(super) fn generate(&self, words: &str) -> Outcome<Report> {
+    pub(super) fn generate(&self, words: &Words) -> Outcome<Report> {
         let milliseconds = |time: Duration| format!("{}ms", time.as_millis());
         let output = Program::new(&self.programs.generator)
-            .args(words.split_whitespace())
+            .args(words.each())
             .args(["--brokers", &self.server.address(), "--format", "json"])
             .args(["--durability", self.durability.name()])
             .args(["--warm-up", &milliseconds(self.times.row_warm_up)])
@@ -182,14 +174,14 @@ impl Scene<'_> {
 }
 
 /// What the generator itself saw.
-pub(super) fn figures_of(report: &Report, settings: &Settings) -> Figures {
+pub(super) fn figures_of(report: &Report, words: &Words) -> Figures {
     let mut figures = Figures::from([
         (Metric::RecordsPerSecond, report.records_per_second),
         (Metric::MbPerSecond, report.mb_per_second),
         (Metric::Errors, report.errors as f64),
     ]);
     let latency = &report.latency_us;
-    if latency.count > 0 && settings.workload != Workload::Consume {
+    if latency.count > 0 && !words.consumes() {
         figures.extend([
             (Metric::P50Us, latency.p50),
             (Metric::P99Us, latency.p99),
@@ -198,7 +190,7 @@ pub(super) fn figures_of(report: &Report, settings: &Settings) -> Figures {
             (Metric::MaxUs, latency.max),
         ]);
     }
-    if let Some(rate) = settings.rate {
+    if let Some(rate) = words.rate() {
         figures.insert(Metric::RateAsked, rate);
         figures.insert(Metric::ScheduleLagP99Us, report.schedule_lag_us.p99);
         if let Some(ratio) = worst_to_median(&report.timeline_worst_us) {

@@ -212,7 +212,7 @@ impl<'a> Play<'a> {
 fn warm_up(scene: &mut Scene<'_>) -> Outcome<()> {
     let usual = scene.times;
     scene.times.row = scene.times.server_warm_up;
-    let result = scene.generate(WARM_UP);
+    let result = scene.generate(&scene.words(WARM_UP));
     scene.times = usual;
     result.map(drop).context(|| "warming the server up")
 }
