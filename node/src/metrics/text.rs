@@ -55,6 +55,7 @@ const SERIES: &[Series] = series! {
     "offered_file_bytes_total", "Bytes offered for sendfile.", |s| s.reads.send_file_bytes;
     "cold_direct_bytes_total", "Bytes read directly.", |s| s.reads.direct_bytes;
     "cold_fill_bytes_total", "Bytes read to fill the page cache.", |s| s.reads.fill_bytes;
+    "mended_ranges_total", "Ranges with parts missing in the page cache, read back.", |s| s.reads.mended;
     "verified_bytes_total", "Bytes verified before sendfile.", |s| s.reads.verified_bytes;
     "reclaimed_ranges_total", "Ranges that left the page cache meanwhile.", |s| s.reads.reclaimed;
     "corrupt_ranges_total", "Ranges refused because a batch was bad.", |s| s.reads.corrupt;

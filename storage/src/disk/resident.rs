@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::io::{Error, ErrorKind, IoSliceMut};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::{Errno, ReadWriteFlags};
@@ -15,6 +16,9 @@ use rustix::io::{Errno, ReadWriteFlags};
 pub const PAGE_BYTES: u64 = 4096;
 /// Pages between two samples: with large folios a readahead is up to date in larger steps than this.
 const SAMPLE_PAGES: u64 = 64;
+
+/// Granularity at which missing parts of a range are told.
+const HOLE_BYTES: u64 = 64 * 1024;
 
 /// Bytes looked at in one go; small enough to stay in a core's cache.
 const SCRATCH_BYTES: usize = 128 * 1024;
@@ -41,6 +45,46 @@ struct Cachestat {
     writeback: u64,
     evicted: u64,
     recently_evicted: u64,
+}
+
+/// How much of a range is in the page cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Residency {
+    /// All of it.
+    Full,
+    /// Most of it; these parts are not, or are not up to date.
+    Holes(Vec<Range<u64>>),
+    /// Less than half.
+    Cold,
+}
+
+/// How much of `bytes` from `position` is in the page cache, up to date.
+pub fn residency(file: BorrowedFd<'_>, position: u64, bytes: u64) -> Result<Residency, Error> {
+    if is_resident(file, position, bytes)? {
+        return Ok(Residency::Full);
+    }
+    if cached_pages(file, position, bytes)? < bytes.div_ceil(PAGE_BYTES) / 2 {
+        return Ok(Residency::Cold);
+    }
+    let end = position + bytes;
+    let (mut holes, mut missing): (Vec<Range<u64>>, u64) = (Vec::new(), 0);
+    let mut from = position;
+    while from < end {
+        let to = (from - from % HOLE_BYTES + HOLE_BYTES).min(end);
+        if !is_resident(file, from, to - from)? {
+            missing += to - from;
+            match holes.last_mut() {
+                Some(last) if last.end == from => last.end = to,
+                _ => holes.push(from..to),
+            }
+        }
+        from = to;
+    }
+    Ok(match holes.is_empty() {
+        true => Residency::Full,
+        false if missing <= bytes / 2 => Residency::Holes(holes),
+        false => Residency::Cold,
+    })
 }
 
 /// True if every page of `bytes` from `position` is cached and samples of them are up to date. A

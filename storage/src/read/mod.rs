@@ -29,12 +29,14 @@ mod verified;
 use std::cell::Cell;
 use std::fmt;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::disk::{Disk, DiskError, File, Slice, resident};
+use crate::disk::resident::{self, Residency};
+use crate::disk::{Disk, DiskError, File, Slice};
 use cold::ColdBlocks;
 use fill::FillBudget;
 use open::{OpenSegments, Segment};
@@ -135,6 +137,8 @@ pub struct ReadCounters {
     pub direct_bytes: u64,
     /// Read through the page cache to fill it.
     pub fill_bytes: u64,
+    /// Ranges of which a part was missing in the page cache and was read back into it.
+    pub mended: u64,
     /// Walked in the page cache before they were offered for sendfile.
     pub verified_bytes: u64,
     /// Ranges that had left the page cache between the question and the walk.
@@ -190,16 +194,21 @@ impl<D: Disk> SegmentReader<D> {
     async fn bind_by_tier(&self, reader: ReaderId, range: &FileRange) -> Result<Bound, BindError> {
         let segment = self.open.get(&self.disk, &range.path).await?;
         let descriptor = segment.file.buffered().await?;
-        let is_resident = match &descriptor {
-            Some(fd) => resident::is_resident(fd.as_fd(), range.position, range.bytes as u64)
+        let residency = match &descriptor {
+            Some(fd) => resident::residency(fd.as_fd(), range.position, range.bytes as u64)
                 .map_err(|cause| DiskError::new("cachestat", &range.path, cause))?,
-            None => false,
+            None => Residency::Cold,
         };
-        let is_shared =
-            !is_resident && segment.note_cold_reader(reader, range.position..range.end());
+        let is_cold = residency == Residency::Cold;
+        let is_shared = is_cold && segment.note_cold_reader(reader, range.position..range.end());
+        let holes = match &residency {
+            Residency::Holes(holes) => holes.as_slice(),
+            Residency::Full | Residency::Cold => &[],
+        };
         let facts = Facts {
             has_descriptor: descriptor.is_some(),
-            is_resident,
+            is_resident: residency == Residency::Full,
+            is_nearly_resident: !holes.is_empty(),
             is_shared,
             fits_budget: self.budget.has_room(range.bytes),
         };
@@ -207,12 +216,40 @@ impl<D: Disk> SegmentReader<D> {
             (Tier::SendFile, Some(descriptor)) => {
                 self.offer_file(&segment, descriptor, range).await
             }
+            (Tier::Mend, Some(descriptor)) => {
+                self.mend(&segment, range, holes).await?;
+                self.offer_file(&segment, descriptor, range).await
+            }
             (Tier::Fill, _) => self.fill(&segment, range).await,
-            (Tier::Direct | Tier::SendFile, _) => {
+            (Tier::Direct | Tier::SendFile | Tier::Mend, _) => {
                 segment.forget_verified(range.position..range.end());
                 self.read_directly(&segment, range).await
             }
         }
+    }
+
+    /// Brings back into the page cache what is missing there.
+    async fn mend(
+        &self,
+        segment: &Rc<Segment<D::File>>,
+        range: &FileRange,
+        holes: &[Range<u64>],
+    ) -> Result<(), BindError> {
+        let _share = self.budget.take(range.bytes);
+        for hole in holes {
+            segment.forget_verified(hole.clone());
+            let bytes = usize::try_from(hole.end - hole.start).unwrap_or(range.bytes);
+            let missing = FileRange {
+                path: Arc::clone(&range.path),
+                position: hole.start,
+                bytes,
+                rest: Vec::new(),
+            };
+            fill::read_through(&segment.file, &missing).await?;
+            self.count(|counters| counters.fill_bytes += bytes as u64);
+        }
+        self.count(|counters| counters.mended += 1);
+        Ok(())
     }
 
     /// A resident range: verified if that was not done since it was read from the device.

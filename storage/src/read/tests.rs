@@ -238,3 +238,50 @@ fn resident_ranges_are_verified_once() {
         assert!(matches!(bound, Err(BindError::Corrupt { position, .. }) if position == starts[4]));
     });
 }
+
+#[test]
+fn a_range_with_holes_is_mended_and_verified_again() {
+    on_real_disk("mended", |disk| async move {
+        let (starts, mut image) = segment(&disk, PATH, 2 << 20).await;
+        let end = starts[starts.len() - 1];
+        let file = disk.open(Path::new(PATH), OpenMode::Read).await.unwrap();
+        // All of it in the page cache, but for some parts.
+        let warm_without = |missing: Vec<Range<u64>>| {
+            let file = file.clone();
+            async move {
+                for at in (0..end).step_by(1 << 16) {
+                    if !missing.iter().any(|hole| hole.contains(&at)) {
+                        file.read_cached(at, 1 << 16).await.unwrap();
+                    }
+                }
+            }
+        };
+        let reader = SegmentReader::new(disk.clone(), 4);
+        let whole = range(PATH, 0, end);
+        let (one, two) = (
+            1 << 19..(1 << 19) + (1 << 16),
+            3 << 19..(3 << 19) + (1 << 17),
+        );
+        warm_without(vec![one, two]).await;
+        let mended = reader.bind(ReaderId(1), &whole).await.unwrap();
+        assert!(matches!(mended, Bound::File { .. }) && bytes_of(&mended) == image);
+        let counters = reader.counters();
+        assert_eq!((counters.mended, counters.direct_bytes), (1, 0));
+        assert_eq!(counters.fill_bytes, 3 << 16);
+        // A direct write lets all pages go; most of them missing: read directly.
+        write(&disk, PATH, &image, OpenMode::Write).await;
+        warm_without(vec![0..3 << 19]).await;
+        let cold = reader.bind(ReaderId(1), &whole).await.unwrap();
+        assert!(matches!(cold, Bound::Memory(_)) && bytes_of(&cold) == image);
+        // What comes back from the device is not trusted because it once was good.
+        warm_without(vec![]).await;
+        let good = reader.bind(ReaderId(1), &whole).await.unwrap();
+        assert!(matches!(good, Bound::File { .. }));
+        image[at(starts[4]) + 500] ^= 1;
+        write(&disk, PATH, &image, OpenMode::Write).await;
+        let hole = starts[4]..starts[5];
+        warm_without(vec![hole]).await;
+        let bad = reader.bind(ReaderId(1), &whole).await;
+        assert!(matches!(bad, Err(BindError::Corrupt { position, .. }) if position == starts[4]));
+    });
+}
