@@ -1398,10 +1398,75 @@ fn a_sweep_goes_in_steps_and_is_tried_again() {
         largest = largest.max(step.records().len());
         world.run(step);
     }
-    assert!(largest <= 1_001, "{largest} records");
-    assert_eq!(world.shard.group_ids().count(), 500, "one step was refused");
+    assert_eq!(largest, 1_000);
+    assert_eq!(
+        world.shard.group_ids().count(),
+        2_500,
+        "a refusal ends the sweep"
+    );
     world.pass(600_000);
     assert_eq!(world.shard.group_ids().count(), 0);
+}
+
+#[test]
+fn a_group_of_many_offsets_expires_in_steps() {
+    let mut world = World::new(config());
+    let mut request = commit_request("", -1, 5);
+    request.topics.clear();
+    for n in 0..200_u8 {
+        let (name, id) = (format!("many{n}"), Uuid([n.wrapping_add(50); 16]));
+        group_world::add_topic(&mut world.image, &name, id);
+        request.topics.push(OffsetCommitRequestTopic {
+            name: name.into(),
+            topic_id: Uuid::ZERO,
+            partitions: (0..8).map(|index| partition(index, 5)).collect(),
+        });
+    }
+    world.commit(9, &request);
+    assert_eq!(world.log.len(), 1_600);
+    world.now.0 += 8 * DAY;
+    let mut sizes = Vec::new();
+    while let Some(step) = world.shard.tick(world.now) {
+        sizes.push(step.records().len());
+        world.run(step);
+    }
+    sizes.retain(|size| *size > 0);
+    assert_eq!(sizes, [1_000, 601], "the group goes with its last offset");
+    assert_eq!(world.shard.group_ids().count(), 0);
+}
+
+#[test]
+fn tombstones_of_one_step_fit_into_a_batch() {
+    let mut world = World::new(config());
+    for n in 0..40 {
+        let name = format!("{n:0>20000}");
+        let request = OffsetCommitRequest {
+            group_id: name.as_str().into(),
+            ..commit_request("", -1, 5)
+        };
+        world.commit(9, &request);
+    }
+    world.now.0 += 8 * DAY;
+    while let Some(step) = world.shard.tick(world.now) {
+        let bytes: usize = step.records().iter().map(|record| record.key.len()).sum();
+        assert!(bytes <= 600_000, "{bytes}");
+        world.run(step);
+    }
+    assert_eq!(world.shard.group_ids().count(), 0);
+}
+
+#[test]
+fn offsets_of_deleted_topics_are_tried_again_after_a_refusal() {
+    let mut world = World::new(config());
+    world.commit(9, &commit_request("", -1, 5));
+    world.refusal = Some(ErrorCode::KafkaStorageError);
+    world
+        .shard
+        .topics_deleted(&[(topic_id(1), "t1")], world.now);
+    world.pass(59_999);
+    assert_eq!(fetch(&mut world, 8, None).len(), 1);
+    world.pass(1);
+    assert_eq!(fetch(&mut world, 8, None).len(), 0);
 }
 
 #[test]

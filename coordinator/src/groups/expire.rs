@@ -1,8 +1,9 @@
 //! Offsets that have outlived their group or their topic.
 //!
 //! A sweep walks all groups every `offsets.retention.check.interval.ms`, a deletion of topics walks them at once;
-//! both in steps of some [`TOMBSTONES_PER_STEP`] records, so that members do not wait. What the log refuses is
-//! left for the next sweep.
+//! both in steps of at most [`TOMBSTONES_PER_STEP`] records, so that members do not wait and a batch is never
+//! too large. If the log refuses a step, a sweep leaves the rest to the next one, and deleted topics are tried
+//! again in a while.
 //!
 //! An offset expires when its group has had no members for `offsets.retention.minutes`; while there are members,
 //! when it is that old and no member wants its topic; and in a group that only keeps offsets, when it is that old.
@@ -20,10 +21,14 @@ use super::deadlines::{Due, after};
 use super::live::Phase;
 use super::logged::Committed;
 use super::shard::{Group, GroupShard};
-use super::step::Step;
+use super::step::{Step, Then};
 
 /// Groups looked at in one step.
 const GROUPS_PER_STEP: usize = 10_000;
+/// Bytes of the tombstones in one step: half of what `max.message.bytes` allows a batch by default.
+const BYTES_PER_STEP: usize = 512 * 1024;
+/// Milliseconds until the offsets of deleted topics are tried again after a refusal.
+const RETRY_MS: i64 = 60_000;
 
 /// Walks that are under way.
 #[derive(Debug, Default)]
@@ -31,11 +36,24 @@ pub(super) struct Sweep {
     walks: VecDeque<Walk>,
 }
 
+/// A way through all groups, in their order.
 #[derive(Debug)]
-struct Walk {
-    /// The last group that was looked at.
+pub(super) struct Walk {
+    /// The last group that is done.
     last: Option<Arc<str>>,
     reason: Reason,
+    /// There is no group behind it.
+    is_done: bool,
+}
+
+impl Walk {
+    fn new(reason: Reason) -> Self {
+        Self {
+            last: None,
+            reason,
+            is_done: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,7 +69,9 @@ impl GroupShard {
     /// topic of that name stay.
     pub fn topics_deleted(&mut self, topics: &[(Uuid, &str)], now: TimestampMs) {
         let topics = topics.iter().map(|(id, name)| (*id, Box::from(*name)));
-        self.begin_walk(Reason::Topics(topics.collect()), now);
+        let reason = Reason::Topics(topics.collect());
+        self.sweep.walks.push_back(Walk::new(reason));
+        self.deadlines.push(now, Due::More);
     }
 
     pub(super) fn begin_sweep(&mut self, now: TimestampMs) -> Step {
@@ -63,20 +83,16 @@ impl GroupShard {
             .iter()
             .any(|walk| matches!(walk.reason, Reason::Time));
         if !under_way {
-            self.begin_walk(Reason::Time, now);
+            self.sweep.walks.push_back(Walk::new(Reason::Time));
+            self.deadlines.push(now, Due::More);
         }
         Step::new()
-    }
-
-    fn begin_walk(&mut self, reason: Reason, now: TimestampMs) {
-        self.sweep.walks.push_back(Walk { last: None, reason });
-        self.deadlines.push(now, Due::More);
     }
 
     /// The next step of the walk that began first.
     pub(super) fn sweep_on(&mut self, now: TimestampMs) -> Step {
         let mut step = Step::new();
-        let Some(walk) = self.sweep.walks.front_mut() else {
+        let Some(mut walk) = self.sweep.walks.pop_front() else {
             return step;
         };
         let from = match &walk.last {
@@ -84,32 +100,86 @@ impl GroupShard {
             None => Bound::Unbounded,
         };
         let retention = self.config.offsets_retention_ms;
+        let mut room = Room::new(&mut step);
         let mut left = GROUPS_PER_STEP;
-        let mut is_done = true;
-        for (id, group) in self.groups.range((from, Bound::Unbounded)) {
-            if left == 0 || step.records.len() >= TOMBSTONES_PER_STEP {
-                is_done = false;
+        let mut rest = self.groups.range((from, Bound::Unbounded)).peekable();
+        while let Some((id, group)) = rest.next_if(|_| left > 0) {
+            left -= 1;
+            match &walk.reason {
+                Reason::Time => expire(id, group, (now, retention), &mut room),
+                Reason::Topics(topics) => forget(id, group, topics, &mut room),
+            }
+            if room.is_full {
                 break;
             }
-            left -= 1;
             walk.last = Some(id.clone());
-            match &walk.reason {
-                Reason::Time => expire(id, group, (now, retention), &mut step),
-                Reason::Topics(topics) => forget(id, group, topics, &mut step),
-            }
         }
-        if is_done {
-            self.sweep.walks.pop_front();
+        let is_done = !room.is_full && rest.peek().is_none();
+        step.then = Then::Swept(Box::new(Walk { is_done, ..walk }));
+        step
+    }
+
+    /// The log has taken a step of a walk.
+    pub(super) fn walk_on(&mut self, walk: Walk, now: TimestampMs) {
+        if !walk.is_done {
+            self.sweep.walks.push_front(walk);
         }
         if !self.sweep.walks.is_empty() {
             self.deadlines.push(now, Due::More);
         }
-        step
+    }
+
+    /// The log has refused a step of a walk.
+    pub(super) fn put_off(&mut self, walk: Walk, now: TimestampMs) {
+        if matches!(walk.reason, Reason::Topics(_)) {
+            self.sweep.walks.push_back(Walk::new(walk.reason));
+        }
+        if !self.sweep.walks.is_empty() {
+            self.deadlines.push(after(now, RETRY_MS), Due::More);
+        }
+    }
+}
+
+/// The room for tombstones in one step.
+struct Room<'a> {
+    step: &'a mut Step,
+    bytes: usize,
+    /// Something did not fit.
+    is_full: bool,
+}
+
+impl<'a> Room<'a> {
+    fn new(step: &'a mut Step) -> Self {
+        Self {
+            step,
+            bytes: 0,
+            is_full: false,
+        }
+    }
+
+    /// Whether there is room for one more.
+    fn has_more(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        self.is_full |= self.step.records.len() >= TOMBSTONES_PER_STEP;
+        self.is_full |= self.bytes > BYTES_PER_STEP;
+        !self.is_full
+    }
+
+    fn bury_offset(&mut self, group: &str, place: (&str, i32)) {
+        if self.has_more(group.len() + place.0.len()) {
+            push_tombstone(group, place, self.step);
+        }
+    }
+
+    fn bury_group(&mut self, group: &str) {
+        if self.has_more(group.len()) {
+            push_group_tombstone(group, self.step);
+        }
     }
 }
 
 /// Expires what has outlived the retention of a group, and the group with its last offset.
-fn expire(id: &str, group: &Group, time: (TimestampMs, i64), step: &mut Step) {
+fn expire(id: &str, group: &Group, time: (TimestampMs, i64), room: &mut Room<'_>) {
     let Some(age_of) = age(group) else {
         return;
     };
@@ -123,14 +193,14 @@ fn expire(id: &str, group: &Group, time: (TimestampMs, i64), step: &mut Step) {
                 expires => now.0 >= expires,
             };
             if is_over && !wanted && !group.logged.is_unstable(topic, *partition) {
-                push_tombstone(id, (topic, *partition), step);
+                room.bury_offset(id, (topic, *partition));
             } else {
                 is_bare = false;
             }
         }
     }
     if is_bare && group.live.phase == Phase::Empty {
-        push_group_tombstone(id, step);
+        room.bury_group(id);
     }
 }
 
@@ -149,12 +219,12 @@ fn age(group: &Group) -> Option<impl Fn(&Committed) -> i64> {
 }
 
 /// Drops the offsets that were committed for topics that are gone.
-fn forget(id: &str, group: &Group, topics: &[(Uuid, Box<str>)], step: &mut Step) {
+fn forget(id: &str, group: &Group, topics: &[(Uuid, Box<str>)], room: &mut Room<'_>) {
     for (topic, name) in topics {
         for offsets in std::iter::once(&group.logged.offsets).chain(group.logged.open.values()) {
             for (partition, committed) in offsets.of_topic(name) {
                 if committed.is_of(*topic) {
-                    push_tombstone(id, (name, partition), step);
+                    room.bury_offset(id, (name, partition));
                 }
             }
         }

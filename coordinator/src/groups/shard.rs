@@ -169,6 +169,7 @@ impl GroupShard {
         let mut replies = step.replies;
         match step.then {
             Then::Nothing | Then::Created(_) => {}
+            Then::Swept(walk) => self.walk_on(*walk, now),
             Then::Assigned(group, assignments) => {
                 replies.extend(self.settle(&group, now, |work| work.assign(&assignments)));
             }
@@ -203,6 +204,7 @@ impl GroupShard {
         }
         match step.then {
             Then::Nothing | Then::Replaced(_) => {}
+            Then::Swept(walk) => self.put_off(*walk, now),
             Then::Created(id) => {
                 if let Some(mut group) = self.groups.remove(&id) {
                     replies.extend(refusals(group.live.take_waiters(), code));

@@ -21,6 +21,7 @@ use thalweg_wire::messages::sync_group_response::SyncGroupResponse;
 use crate::error::ErrorCode;
 use crate::metadata::image::Image;
 
+use super::expire::Walk;
 use super::live::MemberNews;
 
 /// Names one request that waits for its answer. The node chooses it; each gets exactly one reply.
@@ -101,6 +102,8 @@ pub(super) enum Then {
     Created(Arc<str>),
     /// A generation's assignment is given to its members; if the log refuses it, they are to join again.
     Assigned(Arc<str>, BTreeMap<Arc<str>, Arc<[u8]>>),
+    /// A walk through the groups goes on; if the log refuses its tombstones, later.
+    Swept(Box<Walk>),
     /// A restarted static member takes the place of the one that it was.
     Replaced(Box<Replaced>),
 }
