@@ -32,6 +32,7 @@ mod handles;
 pub(crate) mod lifecycle;
 mod maintain;
 mod open;
+mod copy;
 pub(crate) mod read;
 mod slot;
 mod stop;
