@@ -269,7 +269,7 @@ fn clusters_are_described_to_those_who_ask_brokers() {
 }
 
 #[test]
-fn coordinators_are_refused_in_every_version() {
+fn a_group_s_coordinator_is_looked_for_before_its_topic_is_there() {
     for version in 0..=6 {
         let keys = if version < 4 {
             vec![]
@@ -284,7 +284,9 @@ fn coordinators_are_refused_in_every_version() {
         };
         let bytes = request.to_bytes(version).unwrap();
         let view = FindCoordinatorRequestView::decode(&bytes, version).unwrap();
-        let answer = coordinator::refuse(&view, version);
+        let found = coordinator::find(&two_topics().image(), &viewpoint(), &view, version);
+        assert!(found.missing);
+        let answer = found.response;
         answer.to_bytes(version).unwrap();
         let code = answer
             .coordinators

@@ -12,12 +12,12 @@ use thalweg_wire::api::{self, ApiKey};
 use thalweg_wire::ids::ShardId;
 
 use crate::handlers;
-use crate::net::connection::{Link, Service};
+use crate::net::connection::{Lease, Link, Service};
 use crate::outgoing::{Answer, Carried, Outgoing};
 use crate::request::{Frame, Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{Message, Reply};
-use crate::shard::wait::LocalFuture;
+use crate::shard::wait::{LocalFuture, Turn};
 
 /// The shard of the coordinator: metadata, controller.
 pub const COORDINATOR: ShardId = ShardId(0);
@@ -49,6 +49,13 @@ impl<D: Disk> Service for Dispatch<D> {
             let turn = link.appends.turn();
             return Box::pin(async move {
                 let answer = handlers::k00_produce::handle(&core, &request, turn).await;
+                answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
+            });
+        }
+        if concerns_groups(request.api) {
+            let (turn, lease) = (link.groups.turn(), link.take_lease());
+            return Box::pin(async move {
+                let answer = groups(&core, request, &link, (turn, lease)).await;
                 answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
             });
         }
@@ -88,6 +95,61 @@ fn runs_at_coordinator(api: ApiKey) -> bool {
             | ApiKey::CreatePartitions
             | ApiKey::InitProducerId
     )
+}
+
+/// Requests that a group's partition works on, in the order of their connection.
+fn concerns_groups(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::JoinGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::SyncGroup
+            | ApiKey::DescribeGroups
+            | ApiKey::ListGroups
+            | ApiKey::DeleteGroups
+            | ApiKey::OffsetDelete
+    )
+}
+
+async fn groups<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: Request,
+    link: &Rc<Link>,
+    (turn, lease): (Turn, Option<Lease>),
+) -> Result<Answer, Refusal> {
+    turn.arrive().await;
+    match request.api {
+        ApiKey::JoinGroup | ApiKey::SyncGroup => {
+            let answer = held(core, request, link, lease).await;
+            drop(turn);
+            answer
+        }
+        ApiKey::OffsetCommit => handlers::k08_offset_commit::handle(core, &request, turn).await,
+        ApiKey::OffsetFetch => handlers::k09_offset_fetch::handle(core, &request, turn).await,
+        ApiKey::Heartbeat => handlers::k12_heartbeat::handle(core, &request, turn).await,
+        ApiKey::LeaveGroup => handlers::k13_leave_group::handle(core, &request, turn).await,
+        ApiKey::DescribeGroups => handlers::k15_describe_groups::handle(core, &request, turn).await,
+        ApiKey::ListGroups => handlers::k16_list_groups::handle(core, &request, turn).await,
+        ApiKey::DeleteGroups => handlers::k42_delete_groups::handle(core, &request, turn).await,
+        ApiKey::OffsetDelete => handlers::k47_offset_delete::handle(core, &request, turn).await,
+        _ => Err(unsupported(&request)),
+    }
+}
+
+/// Requests that wait for other members.
+async fn held<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: Request,
+    link: &Rc<Link>,
+    lease: Option<Lease>,
+) -> Result<Answer, Refusal> {
+    match request.api {
+        ApiKey::JoinGroup => handlers::k11_join_group::handle(core, request, link, lease).await,
+        _ => handlers::k14_sync_group::handle(core, request, link, lease).await,
+    }
 }
 
 async fn coordinate<D: Disk>(core: &Rc<ShardCore<D>>, request: Request) -> Result<Answer, Refusal> {
@@ -132,7 +194,7 @@ async fn handle<D: Disk>(
         ApiKey::Fetch => handlers::k01_fetch::handle(core, request, link).await,
         ApiKey::ListOffsets => handlers::k02_list_offsets::handle(core, request).await,
         ApiKey::Metadata => handlers::k03_metadata::handle(core, request),
-        ApiKey::FindCoordinator => handlers::k10_find_coordinator::handle(request),
+        ApiKey::FindCoordinator => handlers::k10_find_coordinator::handle(core, request),
         ApiKey::ApiVersions => handlers::k18_api_versions::handle(core, request),
         ApiKey::DeleteRecords => handlers::k21_delete_records::handle(core, request).await,
         ApiKey::OffsetForLeaderEpoch => {

@@ -13,6 +13,7 @@ pub mod viewpoint;
 pub mod dispatch;
 pub mod handlers;
 pub mod shard;
+pub mod groups;
 pub mod error;
 pub mod topics;
 pub mod node;

@@ -107,6 +107,8 @@ pub enum Refusal {
     Unacknowledged(String),
     /// The node is stopping.
     Stopping,
+    /// A group gave an answer to another question than this API asks: a defect.
+    WrongAnswer(ApiKey),
 }
 
 impl std::fmt::Display for Refusal {
@@ -120,6 +122,7 @@ impl std::fmt::Display for Refusal {
             Self::Answer(cause) => write!(f, "the answer could not be written: {cause}"),
             Self::Unacknowledged(reason) => write!(f, "a produce with acks=0 failed: {reason}"),
             Self::Stopping => write!(f, "the node is stopping"),
+            Self::WrongAnswer(api) => write!(f, "{api} got an answer to another question"),
         }
     }
 }
@@ -225,6 +228,15 @@ impl Request {
         Ok(Answer::Respond(Outgoing::plain(self.head(), body)?))
     }
 
+    /// What it takes to answer once the frame is gone.
+    #[must_use]
+    pub fn stub(&self) -> Stub {
+        Stub {
+            api: self.api,
+            head: self.head(),
+        }
+    }
+
     /// A response from a message with outlined records; `stored` gives their pieces by token.
     pub fn outgoing_with<M: Message>(
         &self,
@@ -234,5 +246,25 @@ impl Request {
         Ok(Outgoing::response(self.head(), body, |splice| {
             stored(splice.token)
         })?)
+    }
+}
+
+/// What is left of a request that waits without its frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Stub {
+    api: ApiKey,
+    head: ResponseHead,
+}
+
+impl Stub {
+    /// Which API.
+    #[must_use]
+    pub fn api(&self) -> ApiKey {
+        self.api
+    }
+
+    /// The answer from a message.
+    pub fn respond<M: Message>(&self, body: &M) -> Result<Answer, Refusal> {
+        Ok(Answer::Respond(Outgoing::plain(self.head, body)?))
     }
 }

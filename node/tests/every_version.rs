@@ -6,6 +6,7 @@
 
 mod live;
 
+use live::groups::{commit_request, fetch_request, join_request};
 use live::{Node, Peer, Topic, batch, produce_request};
 use thalweg_wire::api::{self, ApiKey, Listener};
 use thalweg_wire::error_code::ErrorCode;
@@ -14,25 +15,34 @@ use thalweg_wire::messages::{
     api_versions_request::ApiVersionsRequest, api_versions_response::ApiVersionsResponseView,
     create_partitions_request as partitions,
     create_partitions_response::CreatePartitionsResponseView, create_topics_request as create,
-    create_topics_response::CreateTopicsResponseView, delete_records_request as records,
+    create_topics_response::CreateTopicsResponseView, delete_groups_request::DeleteGroupsRequest,
+    delete_groups_response::DeleteGroupsResponseView, delete_records_request as records,
     delete_records_response::DeleteRecordsResponseView, delete_topics_request as delete,
     delete_topics_response::DeleteTopicsResponseView,
     describe_cluster_request::DescribeClusterRequest,
     describe_cluster_response::DescribeClusterResponseView, describe_configs_request as configs,
     describe_configs_response::DescribeConfigsResponseView,
+    describe_groups_request::DescribeGroupsRequest,
+    describe_groups_response::DescribeGroupsResponseView,
     describe_log_dirs_request::DescribeLogDirsRequest,
     describe_log_dirs_response::DescribeLogDirsResponseView,
     describe_topic_partitions_request as describe,
     describe_topic_partitions_response::DescribeTopicPartitionsResponseView,
     fetch_request as fetch, fetch_response::FetchResponseView,
     find_coordinator_request::FindCoordinatorRequest,
-    find_coordinator_response::FindCoordinatorResponseView,
-    init_producer_id_request::InitProducerIdRequest,
-    init_producer_id_response::InitProducerIdResponseView, list_offsets_request as offsets,
+    find_coordinator_response::FindCoordinatorResponseView, heartbeat_request::HeartbeatRequest,
+    heartbeat_response::HeartbeatResponseView, init_producer_id_request::InitProducerIdRequest,
+    init_producer_id_response::InitProducerIdResponseView,
+    join_group_response::JoinGroupResponseView, leave_group_request as leave,
+    leave_group_response::LeaveGroupResponseView, list_groups_request::ListGroupsRequest,
+    list_groups_response::ListGroupsResponseView, list_offsets_request as offsets,
     list_offsets_response::ListOffsetsResponseView, metadata_request as metadata,
-    metadata_response::MetadataResponseView, offset_for_leader_epoch_request as epochs,
+    metadata_response::MetadataResponseView, offset_commit_response::OffsetCommitResponseView,
+    offset_delete_request as forget, offset_delete_response::OffsetDeleteResponseView,
+    offset_fetch_response::OffsetFetchResponseView, offset_for_leader_epoch_request as epochs,
     offset_for_leader_epoch_response::OffsetForLeaderEpochResponseView,
-    produce_response::ProduceResponseView,
+    produce_response::ProduceResponseView, sync_group_request::SyncGroupRequest,
+    sync_group_response::SyncGroupResponseView,
 };
 
 /// All error codes of a shown answer, wherever they stand in it.
@@ -71,6 +81,7 @@ fn every_api_answers_in_every_version() {
         partitions: 1,
     };
     assert_eq!(peer.produce(&scene.topic, 0, &batch(3)), (0, 0));
+    peer.find_coordinator("group");
     let mut wrong = Vec::new();
     for api in api::on(Listener::Broker) {
         for version in api.served.min..=api.served.max {
@@ -87,12 +98,16 @@ fn every_api_answers_in_every_version() {
     node.still_serves();
 }
 
-/// There are no coordinators yet; from version 4 on that is told for each key.
+/// Nobody is a member of the groups asked about, and groups that hold offsets have no members.
 fn allowed(api: ApiKey, version: i16) -> &'static [i16] {
-    const NOT_AVAILABLE: i16 = ErrorCode::CoordinatorNotAvailable.code();
+    const UNKNOWN_MEMBER: i16 = ErrorCode::UnknownMemberId.code();
+    const MEMBER_ID_REQUIRED: i16 = ErrorCode::MemberIdRequired.code();
+    const GROUP_ID_NOT_FOUND: i16 = ErrorCode::GroupIdNotFound.code();
     match (api, version) {
-        (ApiKey::FindCoordinator, ..4) => &[NOT_AVAILABLE],
-        (ApiKey::FindCoordinator, _) => &[0, NOT_AVAILABLE],
+        (ApiKey::JoinGroup, 4..) => &[MEMBER_ID_REQUIRED],
+        (ApiKey::Heartbeat | ApiKey::SyncGroup | ApiKey::LeaveGroup, ..3) => &[UNKNOWN_MEMBER],
+        (ApiKey::Heartbeat | ApiKey::SyncGroup | ApiKey::LeaveGroup, _) => &[0, UNKNOWN_MEMBER],
+        (ApiKey::DescribeGroups, _) => &[0, GROUP_ID_NOT_FOUND],
         _ => &[0],
     }
 }
@@ -232,6 +247,97 @@ fn ask_broker(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String
         ApiKey::DescribeCluster => {
             let request = DescribeClusterRequest::default();
             exchange!(peer, request, v, DescribeClusterResponseView)
+        }
+        _ => ask_groups(peer, api, v, scene),
+    }
+}
+
+fn ask_groups(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    let group = || "group".into();
+    match api {
+        ApiKey::OffsetCommit => {
+            let request = commit_request(v, ("group", ("", -1)), (&scene.topic, 0), 2);
+            exchange!(peer, request, v, OffsetCommitResponseView)
+        }
+        ApiKey::OffsetFetch => {
+            let request = fetch_request(v, "group", (&scene.topic, 0));
+            exchange!(peer, request, v, OffsetFetchResponseView)
+        }
+        ApiKey::JoinGroup => {
+            let name = format!("joined-{v}");
+            exchange!(peer, join_request(&name, "", v), v, JoinGroupResponseView)
+        }
+        ApiKey::SyncGroup => {
+            let request = SyncGroupRequest {
+                group_id: group(),
+                member_id: "nobody".into(),
+                generation_id: 1,
+                protocol_type: (v >= 5).then(|| "consumer".into()),
+                protocol_name: (v >= 5).then(|| "range".into()),
+                ..Default::default()
+            };
+            exchange!(peer, request, v, SyncGroupResponseView)
+        }
+        ApiKey::Heartbeat => {
+            let request = HeartbeatRequest {
+                group_id: group(),
+                member_id: "nobody".into(),
+                generation_id: 1,
+                ..Default::default()
+            };
+            exchange!(peer, request, v, HeartbeatResponseView)
+        }
+        ApiKey::LeaveGroup => {
+            let mut request = leave::LeaveGroupRequest {
+                group_id: group(),
+                ..Default::default()
+            };
+            if v < 3 {
+                request.member_id = "nobody".into();
+            } else {
+                request.members = vec![leave::MemberIdentity {
+                    member_id: "nobody".into(),
+                    ..Default::default()
+                }];
+            }
+            exchange!(peer, request, v, LeaveGroupResponseView)
+        }
+        _ => ask_about_groups(peer, api, v, scene),
+    }
+}
+
+fn ask_about_groups(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    match api {
+        ApiKey::DescribeGroups => {
+            let request = DescribeGroupsRequest {
+                groups: vec!["group".into(), "not there".into()],
+                ..Default::default()
+            };
+            exchange!(peer, request, v, DescribeGroupsResponseView)
+        }
+        ApiKey::ListGroups => {
+            let request = ListGroupsRequest::default();
+            exchange!(peer, request, v, ListGroupsResponseView)
+        }
+        ApiKey::DeleteGroups => {
+            let name = format!("deleted-{v}");
+            peer.find_coordinator(&name);
+            peer.commit((&name, ("", -1)), (&scene.topic, 0), 1);
+            let request = DeleteGroupsRequest {
+                groups_names: vec![name.into()],
+            };
+            exchange!(peer, request, v, DeleteGroupsResponseView)
+        }
+        ApiKey::OffsetDelete => {
+            peer.commit(("forgetful", ("", -1)), (&scene.topic, 0), 1);
+            let request = forget::OffsetDeleteRequest {
+                group_id: "forgetful".into(),
+                topics: vec![forget::OffsetDeleteRequestTopic {
+                    name: scene.topic.name.clone().into(),
+                    partitions: vec![forget::OffsetDeleteRequestPartition { partition_index: 0 }],
+                }],
+            };
+            exchange!(peer, request, v, OffsetDeleteResponseView)
         }
         other => panic!("{other} is served, but this test has no request for it"),
     }

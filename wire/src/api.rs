@@ -207,7 +207,15 @@ pub const TABLE: &[Api] = &[
     row(ApiKey::Fetch, 4, 18),
     row(ApiKey::ListOffsets, 1, 11),
     row(ApiKey::Metadata, 0, 13),
+    row(ApiKey::OffsetCommit, 2, 10),
+    row(ApiKey::OffsetFetch, 1, 10),
     row(ApiKey::FindCoordinator, 0, 6),
+    row(ApiKey::JoinGroup, 0, 9),
+    row(ApiKey::Heartbeat, 0, 4),
+    row(ApiKey::LeaveGroup, 0, 5),
+    row(ApiKey::SyncGroup, 0, 5),
+    row(ApiKey::DescribeGroups, 0, 6),
+    row(ApiKey::ListGroups, 0, 5),
     Api {
         listeners: &[Listener::Broker, Listener::Controller],
         ..row(ApiKey::ApiVersions, 0, 4)
@@ -220,6 +228,8 @@ pub const TABLE: &[Api] = &[
     row(ApiKey::DescribeConfigs, 1, 4),
     row(ApiKey::DescribeLogDirs, 1, 5),
     row(ApiKey::CreatePartitions, 0, 3),
+    row(ApiKey::DeleteGroups, 0, 2),
+    row(ApiKey::OffsetDelete, 0, 0),
     row(ApiKey::DescribeCluster, 0, 2),
     row(ApiKey::DescribeTopicPartitions, 0, 0),
 ];

@@ -37,6 +37,8 @@ use crate::shard::wait::{Turn, answer, yield_now};
 const BY_ID: i16 = 13;
 /// The first version that may carry zstd.
 const ZSTD: i16 = 7;
+/// The only client that may write to Kafka's own topics, as in Kafka.
+const ADMIN_CLIENT: &str = "__admin_client";
 /// The first version that tells the new leader.
 const LEADER: i16 = 10;
 
@@ -228,6 +230,10 @@ fn check<D: Disk>(
     topic: &Topic,
     part: &PartitionProduceDataView<'_>,
 ) -> Result<AppendPart, Refused> {
+    if topic.is_internal() && request.client_id() != ADMIN_CLIENT {
+        let words = format!("Cannot append to internal topic {}", topic.name);
+        return Err(Fault::new(ErrorCode::InvalidTopicException, words).into());
+    }
     let index = PartitionIndex(part.index);
     let partition = topic.partition(index).ok_or_else(|| {
         Fault::new(

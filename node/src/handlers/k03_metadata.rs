@@ -40,7 +40,7 @@ pub fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Ans
 }
 
 /// Has the coordinator make topics while the client already has its answer.
-fn create_behind<D: Disk>(core: &Rc<ShardCore<D>>, names: Vec<String>) {
+pub(super) fn create_behind<D: Disk>(core: &Rc<ShardCore<D>>, names: Vec<String>) {
     if names.is_empty() {
         return;
     }

@@ -1,13 +1,27 @@
-//! FindCoordinator: there are no groups and no transactions yet, and the client is told so.
+//! FindCoordinator: where a group's state lives; makes `__consumer_offsets` on first need.
+//!
+//! While the topic is being made behind the answer, that is COORDINATOR_NOT_AVAILABLE, and the
+//! client asks again. A transaction's coordinator is refused: there are no transactions yet.
 
-use thalweg_coordinator::answer::coordinator::refuse;
+use std::rc::Rc;
+
+use thalweg_coordinator::answer::coordinator::{GROUP_TOPIC, find};
+use thalweg_storage::disk::Disk;
 use thalweg_wire::messages::find_coordinator_request::FindCoordinatorRequestView;
 
+use super::k03_metadata::create_behind;
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
+use crate::shard::core::ShardCore;
+use crate::viewpoint::Seat;
 
 /// Answers the request.
-pub fn handle(request: &Request) -> Result<Answer, Refusal> {
+pub fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Answer, Refusal> {
     let asked: FindCoordinatorRequestView<'_> = request.view()?;
-    request.respond(&refuse(&asked, request.version))
+    let seat = Seat::of(&core.node, &request.origin);
+    let found = find(&core.image(), &seat.viewpoint(), &asked, request.version);
+    if found.missing {
+        create_behind(core, vec![GROUP_TOPIC.to_owned()]);
+    }
+    request.respond(&found.response)
 }

@@ -105,9 +105,25 @@ pub struct Link {
     /// While answers are being sent: when the peer last took some of them, and how much it had
     /// taken by then.
     pub sending: Cell<Option<(u64, u64)>>,
+    /// The order of requests about groups: one that waits for other members lets none pass.
+    pub groups: Turnstile,
+    /// The share of the shard's request bytes that the request being started holds.
+    lease: RefCell<Option<Lease>>,
     hurried: Cell<bool>,
     closed: Cell<bool>,
     closing: Signal,
+}
+
+/// A request's share of the shard's request bytes, until it is answered or keeps nothing of its
+/// frame.
+#[derive(Clone)]
+pub struct Lease(Rc<RefCell<Option<Permit>>>);
+
+impl Lease {
+    /// Gives the share back: what goes on waiting holds no frame.
+    pub fn release(&self) {
+        self.0.take();
+    }
 }
 
 impl Link {
@@ -117,6 +133,8 @@ impl Link {
         Rc::new(Self {
             origin,
             appends: Turnstile::default(),
+            groups: Turnstile::default(),
+            lease: RefCell::default(),
             heard: Cell::new(now),
             frame_since: Cell::new(None),
             in_flight: Cell::new(0),
@@ -135,6 +153,11 @@ impl Link {
         };
         self.frame_since
             .set((frames.partial_bytes() > 0).then_some(since));
+    }
+
+    /// The share of the request that is being started; to be taken before the first wait.
+    pub fn take_lease(&self) -> Option<Lease> {
+        self.lease.take()
     }
 
     /// Tells everything that waits on behalf of the peer that it is gone.
@@ -200,13 +223,13 @@ struct Entry {
     _bytes: Permit,
     /// Given back when the request is answered: a peer that does not read its answers keeps its
     /// own connection's share, not the shard's.
-    shard_bytes: RefCell<Option<Permit>>,
+    shard_bytes: Lease,
 }
 
 impl Entry {
     fn finish(&self, answer: Answer) {
         *self.answer.borrow_mut() = Some(answer);
-        self.shard_bytes.take();
+        self.shard_bytes.release();
     }
 }
 
@@ -374,11 +397,13 @@ async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: F
     let entry = Rc::new(Entry {
         answer: RefCell::new(None),
         _bytes: bytes,
-        shard_bytes: RefCell::new(Some(shard_bytes)),
+        shard_bytes: Lease(Rc::new(RefCell::new(Some(shard_bytes)))),
     });
     pipeline.entries.borrow_mut().push_back(Rc::clone(&entry));
     link.in_flight.set(pipeline.entries.borrow().len());
+    *link.lease.borrow_mut() = Some(entry.shard_bytes.clone());
     let mut work = net.service.call(frame, link);
+    link.lease.take();
     // Most requests make progress, and many are done, without waiting: no task for those.
     if let Some(answer) = poll_once(&mut work) {
         entry.finish(answer);

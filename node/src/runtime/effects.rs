@@ -215,7 +215,8 @@ impl<D: Disk> ShardCore<D> {
     }
 }
 
-fn summarize(batch: &[u8]) -> Result<BatchSummary, Fault> {
+/// What a batch of our own says of itself.
+pub(crate) fn summarize(batch: &[u8]) -> Result<BatchSummary, Fault> {
     let limits = CheckLimits {
         origin: thalweg_wire::batch::Origin::Coordinator,
         batch_bytes_max: usize::MAX,

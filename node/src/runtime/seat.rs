@@ -407,6 +407,7 @@ impl Room {
             return Ok(());
         };
         *self.core.borrow_mut() = None;
+        core.groups.stop();
         core.store.stop_clean(self.host.now().wall).await?;
         Ok(())
     }

@@ -25,6 +25,8 @@ use super::parked::{Slots, Wakes, WatchKey, Watches};
 use super::sessions::Sessions;
 use super::wait::{Budget, LocalFuture, Permit, Turnstile};
 use crate::dispatch;
+use crate::groups::route;
+use crate::groups::table::GroupTable;
 use crate::handlers;
 use crate::metrics::{Metrics, Snapshot};
 use crate::node::NodeFacts;
@@ -65,6 +67,8 @@ pub struct ShardCore<D: Disk> {
     pub slots: Slots,
     /// Its fetch sessions.
     pub sessions: RefCell<Sessions>,
+    /// Its groups.
+    pub groups: Rc<GroupTable>,
     /// Memory that answers hold until they are sent.
     pub held: Budget,
     /// Memory that ranges take while they are sent. Apart from `held`, whose owners wait for this
@@ -99,6 +103,7 @@ impl<D: Disk> ShardCore<D> {
             node,
             scratch: RefCell::default(),
             slots: Slots::default(),
+            groups: Rc::default(),
             held: Budget::new(HELD_BYTES_MAX),
             binding: Budget::new(BINDING_BYTES_MAX),
             incomplete: Cell::new(false),
@@ -108,11 +113,13 @@ impl<D: Disk> ShardCore<D> {
             wakes: Wakes::default(),
         });
         let weak = Rc::downgrade(&core);
-        core.store.set_visible_hook(Box::new(move |partition, _| {
-            if let Some(core) = weak.upgrade() {
-                core.moved(partition);
-            }
-        }));
+        core.store
+            .set_visible_hook(Box::new(move |partition, visible| {
+                if let Some(core) = weak.upgrade() {
+                    core.moved(partition);
+                    route::moved(&core, partition, visible);
+                }
+            }));
         core
     }
 
@@ -182,6 +189,10 @@ impl<D: Disk> ShardCore<D> {
     pub fn serve(self: &Rc<Self>, from: ShardId, message: Message) -> LocalFuture<Reply> {
         let core = Rc::clone(self);
         match message {
+            Message::Group(job) => {
+                route::serve(self, from, *job);
+                Box::pin(std::future::ready(Reply::Done))
+            }
             Message::Append(job) => {
                 let lane = self.lanes.get(usize::from(from.0));
                 let turn = lane.map(Turnstile::turn);
@@ -234,18 +245,25 @@ impl<D: Disk> ShardCore<D> {
             Message::Lead(list) => Reply::Changed(self.lead(list).await),
             Message::Configure(list) => Reply::Changed(self.configure(list)),
             Message::Publish(published) => {
-                *self.catalog.borrow_mut() = Catalog {
+                let fresh = Catalog {
                     published,
                     settings: HashMap::new(),
                 };
+                let before = self.catalog.replace(fresh);
+                route::follow(&self, &before.published.image);
                 Reply::Changed(Ok(()))
             }
             Message::AutoCreate(names) => {
                 Box::pin(handlers::k03_metadata::create(&self, names)).await;
                 Reply::Done
             }
-            // What opens and ends a shard is for whoever holds this core.
-            Message::Open(_) | Message::Quiet | Message::Halt => Reply::Done,
+            Message::GroupAnswers(parcels) => {
+                self.groups.answered(parcels);
+                Reply::Done
+            }
+            // What opens and ends a shard is for whoever holds this core; jobs of groups come from
+            // other shards alone.
+            Message::Group(_) | Message::Open(_) | Message::Quiet | Message::Halt => Reply::Done,
             Message::Scrape => Reply::Metrics(Box::new(Scrape {
                 snapshot: self.snapshot(),
                 stages: self.metrics.stages.summaries(),

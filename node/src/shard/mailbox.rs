@@ -18,6 +18,8 @@ use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
 
 use super::parked::WatchKey;
 use super::sessions::Session;
+use crate::groups::route::GroupJob;
+use crate::groups::table::Parcel;
 use crate::metrics::Snapshot;
 use crate::metrics::stages::Summary;
 use crate::outgoing::Carried;
@@ -63,6 +65,11 @@ pub enum Message {
     AutoCreate(Vec<String>),
     /// Open your store with your partitions among these. Answered with `Changed`.
     Open(Arc<[PartitionSpec]>),
+    /// Work on this request about groups. Answered with `Done` at once; what comes of it follows as
+    /// `GroupAnswers`, since a JoinGroup may wait for minutes.
+    Group(Box<GroupJob>),
+    /// What became of your requests about groups. Answered with `Done`.
+    GroupAnswers(Vec<Parcel>),
     /// Read no more requests and answer what was read. Answered with `Done`.
     Quiet,
     /// Stop your store; your last message. Answered with `Changed`.

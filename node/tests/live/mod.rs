@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub(crate) mod groups;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -34,6 +36,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Node {
     child: Child,
     dir: PathBuf,
+    settings: Vec<String>,
     pub(crate) address: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
 }
@@ -46,6 +49,10 @@ impl Node {
         let name = format!("node-{}-{number}", std::process::id());
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&dir).unwrap();
+        Self::launch(dir, settings.iter().map(|one| (*one).to_owned()).collect())
+    }
+
+    fn launch(dir: PathBuf, settings: Vec<String>) -> Self {
         let errors = fs::File::create(dir.join("stderr")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
         command
@@ -60,7 +67,11 @@ impl Node {
             "shards.count=2",
         ];
         // A setting given twice: the later one counts.
-        for setting in small.iter().chain(settings) {
+        for setting in small
+            .iter()
+            .copied()
+            .chain(settings.iter().map(String::as_str))
+        {
             command.args(["--set", setting]);
         }
         let mut child = command
@@ -81,7 +92,18 @@ impl Node {
             admin: after("http://"),
             child,
             dir,
+            settings,
         }
+    }
+
+    /// Killed, and started again on the same directory; at another address.
+    pub(crate) fn kill_and_start(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        let dir = std::mem::take(&mut self.dir);
+        let fresh = Self::launch(dir, self.settings.clone());
+        // The old one has no directory any more, so nothing is removed with it.
+        drop(std::mem::replace(self, fresh));
     }
 
     pub(crate) fn connect(&self) -> Peer {
@@ -140,6 +162,9 @@ impl Drop for Node {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        if self.dir.as_os_str().is_empty() {
+            return;
+        }
         if std::thread::panicking() {
             eprintln!("--- the node's standard error ---\n{}", self.errors());
         }
@@ -284,6 +309,11 @@ impl Peer {
     /// Sends a request and waits for its answer.
     pub(crate) fn ask<M: Message>(&mut self, request: &M, version: i16) -> Reply {
         let correlation_id = self.send(request, version);
+        self.reply::<M>(correlation_id, version)
+    }
+
+    /// The next answer, which must be that to this request.
+    pub(crate) fn reply<M: Message>(&mut self, correlation_id: i32, version: i16) -> Reply {
         let head = ResponseHead {
             api_key: M::API_KEY.unwrap(),
             version,

@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::groups::Offsets;
 use thalweg_storage::testing::Prng;
 use thalweg_wire::batch::{BatchRef, Codec, InflateError, Records, Scratch, inflate, split};
 use thalweg_wire::ids::Uuid;
@@ -99,6 +100,8 @@ pub(crate) struct Checker {
     sent: Vec<Sent>,
     placed: BTreeMap<u64, i64>,
     violation: Option<String>,
+    /// Committed offsets.
+    pub(crate) offsets: Offsets,
     /// Records whose place anyone was told.
     pub(crate) records: u64,
     /// Answers that were compared with the ledger.

@@ -58,6 +58,8 @@ pub(crate) struct Edges {
     pub(crate) carried_bytes: u64,
     pub(crate) files_recycled: u64,
     pub(crate) admissions_refused: u64,
+    /// Offset commits that were acknowledged.
+    pub(crate) commits: u64,
 }
 
 impl Edges {
@@ -71,6 +73,7 @@ impl Edges {
             carried_bytes: self.carried_bytes + other.carried_bytes,
             files_recycled: self.files_recycled + other.files_recycled,
             admissions_refused: self.admissions_refused + other.admissions_refused,
+            commits: self.commits + other.commits,
         }
     }
 }
@@ -205,6 +208,7 @@ impl Run {
                 self.seed, self.outcome.crashes
             )
         });
+        self.checker.borrow_mut().forget_commits_under_way();
         self.disk.set_capacity(None);
         self.disk = self.disk.crash(self.prng.next_u64());
         self.outcome.crashes += 1;
@@ -229,7 +233,12 @@ impl Run {
 
     fn end(self) -> Outcome {
         let checker = self.checker.borrow();
+        let edges = Edges {
+            commits: checker.offsets.acknowledged,
+            ..self.outcome.edges
+        };
         Outcome {
+            edges,
             records: checker.records,
             answers: checker.answers,
             ..self.outcome
@@ -282,6 +291,7 @@ async fn life(birth: Birth, stage: Rc<Stage>) -> Result<(), String> {
     let lost = |lost| format!("no answer: {lost:?}");
     desk.find_topics(&client).await.map_err(lost)?;
     desk.audit(&client).await.map_err(lost)?;
+    desk.audit_offsets(&client).await.map_err(lost)?;
     let stops = match stage.kind {
         Kind::Wild => {
             wild(&desk, &stage.producers).await;
@@ -289,7 +299,9 @@ async fn life(birth: Birth, stage: Rc<Stage>) -> Result<(), String> {
         }
         Kind::Calm => {
             settle(&desk, &stage.producers).await?;
+            desk.settle_groups(&client).await.map_err(lost)?;
             desk.audit(&client).await.map_err(lost)?;
+            desk.audit_offsets(&client).await.map_err(lost)?;
             true
         }
         Kind::Last => false,
@@ -308,6 +320,10 @@ async fn wild(desk: &Rc<Desk>, producers: &[Rc<RefCell<Producer>>]) {
         // A name that is taken, or whose fate is open, is left alone.
         let _answered = desk.create(&client, name).await;
     }
+    if desk.chance(0.8) {
+        // Refused on a full disk; then there are no groups in this life.
+        let _answered = desk.find_groups(&client).await;
+    }
     let turns = [20, 80, 250][desk.roll(3)];
     let mut tasks = Vec::new();
     for producer in producers {
@@ -322,6 +338,10 @@ async fn wild(desk: &Rc<Desk>, producers: &[Rc<RefCell<Producer>>]) {
     for _ in 0..3 {
         let desk = Rc::clone(desk);
         tasks.push(desk.node.handle.clone().spawn(run_errands(desk, turns)));
+    }
+    for _ in 0..2 {
+        let desk = Rc::clone(desk);
+        tasks.push(desk.node.handle.clone().spawn(keep_offsets(desk, turns)));
     }
     if desk.chance(0.5) {
         let desk = Rc::clone(desk);
@@ -371,6 +391,22 @@ async fn run_errands(desk: Rc<Desk>, turns: usize) {
                 desk.fail(format!("no answer: {lost:?}"));
             }
             client = Client::connect(&desk.node);
+        }
+        pause(&desk).await;
+    }
+}
+
+async fn keep_offsets(desk: Rc<Desk>, turns: usize) {
+    let client = Client::connect(&desk.node);
+    for _ in 0..turns {
+        let group = desk.any_group();
+        let done = if desk.chance(0.6) {
+            desk.commit(&client, group).await.map(drop)
+        } else {
+            desk.look_at_offset(&client, group).await
+        };
+        if let Err(lost) = done {
+            desk.fail(format!("no answer: {lost:?}"));
         }
         pause(&desk).await;
     }

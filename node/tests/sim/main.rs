@@ -8,6 +8,7 @@
 
 mod checker;
 mod client;
+mod groups;
 mod held;
 mod life;
 mod producer;
@@ -83,6 +84,7 @@ fn check_edges(edges: &Edges) {
         edges.carried_bytes,
         edges.files_recycled,
         edges.admissions_refused,
+        edges.commits,
     ];
     assert!(
         reached.iter().all(|count| *count > 0),

@@ -154,6 +154,8 @@ impl Desk {
         let found: Vec<(String, Uuid, Vec<i32>)> = view
             .topics
             .iter()
+            // Made by the node itself; what it holds is looked at by those who committed it.
+            .filter(|topic| !topic.is_internal)
             .map(|topic| {
                 let mut epochs: Vec<(i32, i32)> = topic
                     .partitions

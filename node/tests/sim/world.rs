@@ -243,7 +243,8 @@ impl Birth {
     }
 
     fn facts(&self, meta: MetaProperties, incarnation: Uuid) -> Arc<NodeFacts> {
-        let set = ["node.id=1".to_owned()];
+        // Few partitions, so that groups share them.
+        let set = ["node.id=1", "offsets.topic.num.partitions=3"].map(str::to_owned);
         let loaded = load(&Sources {
             set: &set,
             ..Sources::default()
@@ -356,6 +357,7 @@ impl Node {
     /// Stops as SIGTERM does.
     pub(crate) async fn stop(&self) -> Result<(), String> {
         for core in self.cores.iter().rev() {
+            core.groups.stop();
             let stopped = core.store.stop_clean(self.now()).await;
             stopped.map_err(|error| format!("a clean stop failed: {error}"))?;
         }

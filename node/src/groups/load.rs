@@ -1,0 +1,197 @@
+//! A part's state from its log: everything below the high watermark, then it serves.
+//!
+//! What was accepted before must be durable first, so that nothing is left behind that could still
+//! become visible. Batches are checked here, since nothing reads them for anyone else. A record that
+//! can't be read fails the part: offsets without it would be invented ones. Deliberately absent:
+//! reading less than all (compaction will see to that).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use thalweg_coordinator::groups::ReplayError;
+use thalweg_coordinator::groups::shard::GroupShard;
+use thalweg_storage::disk::Disk;
+use thalweg_storage::error::{RequestError, StoreError};
+use thalweg_storage::log::ReadError;
+use thalweg_storage::store::{Isolation, ReadRequest};
+use thalweg_wire::batch::build::ControlType;
+use thalweg_wire::batch::{BatchRef, Codec, InflateError, Records, Scratch, SplitError};
+use thalweg_wire::batch::{inflate, split};
+use thalweg_wire::ids::{Offset, PartitionId, ProducerId};
+
+use super::part::Part;
+use super::run::{keep_time, wake};
+use super::settings::group_config;
+use crate::runtime::start::new_id;
+use crate::shard::core::ShardCore;
+use crate::shard::host::Queue;
+use crate::shard::wait::yield_now;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 512 << 10;
+/// What one batch may inflate to: ours are not compressed, Kafka's hold at most a message.
+const INFLATED_BYTES_MAX: usize = 64 << 20;
+/// Before a partition that could not be made is looked for again.
+const MISSING_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a part can't be loaded.
+#[derive(Debug)]
+enum LoadError {
+    Store(StoreError),
+    Read(RequestError<ReadError>),
+    Split(SplitError),
+    Checksum(Offset),
+    Inflate(InflateError),
+    Record(Offset),
+    Replay(Offset, ReplayError),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(cause) => cause.fmt(f),
+            Self::Read(cause) => write!(f, "{cause:?}"),
+            Self::Split(cause) => cause.fmt(f),
+            Self::Checksum(at) => write!(f, "the batch at offset {at} fails its checksum"),
+            Self::Inflate(cause) => cause.fmt(f),
+            Self::Record(at) => write!(f, "no record at offset {at}"),
+            Self::Replay(at, cause) => write!(f, "offset {at}: {cause}"),
+        }
+    }
+}
+
+/// Reads a part's records; it serves when this returns, or is closed.
+pub(super) async fn load<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
+    while core.store.partition(part.id).is_none() {
+        // Not made yet (the disk is full); whoever makes it tries again too.
+        core.host.sleep(MISSING_PAUSE).await;
+        if part.is_closed() {
+            return;
+        }
+    }
+    let since = core.host.now().mono;
+    match read_all(&core, &part).await {
+        Ok(Some((mut shard, end))) => {
+            let now = core.host.now();
+            // It may have changed while records were read.
+            shard.configure(group_config(&core.node.broker_configs, &core.image()));
+            shard.loaded(end, now.wall);
+            let micros = now.mono.saturating_sub(since) / 1000;
+            tracing::debug!(id = %part.id, records = end.0, micros, "groups loaded");
+            part.activate(shard);
+            let time = keep_time(Rc::downgrade(&core), Rc::clone(&part));
+            core.host.spawn(Queue::Network, Box::pin(time));
+            wake(&core, &part);
+        }
+        // Closed meanwhile.
+        Ok(None) => {}
+        Err(error) => {
+            tracing::error!(id = %part.id, %error, "groups can't be loaded");
+            part.close();
+        }
+    }
+}
+
+async fn read_all<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    part: &Part,
+) -> Result<Option<(GroupShard, Offset)>, LoadError> {
+    let view = |id: PartitionId| {
+        let view = core.store.partition(id);
+        view.ok_or(LoadError::Store(StoreError::UnknownPartition(id)))
+    };
+    let end = view(part.id)?.log_end;
+    let durable = core.store.durable(part.id, end).await;
+    durable.map_err(LoadError::Store)?;
+    let config = group_config(&core.node.broker_configs, &core.image());
+    let host = Rc::clone(&core.host);
+    let ids = Box::new(move || new_id(&mut |bytes| host.random(bytes)));
+    let mut shard = GroupShard::new(config, ids);
+    let mut at = view(part.id)?.log_start;
+    let mut scratch = Scratch::default();
+    while at < end {
+        let request = ReadRequest {
+            offset: at,
+            bytes_max: READ_BYTES,
+            min_one: true,
+            isolation: Isolation::HighWatermark,
+        };
+        let bytes = core.store.read_copy(part.id, request).await;
+        let bytes = bytes.map_err(LoadError::Read)?;
+        let next = replay(&mut shard, &bytes, at, &mut scratch)?;
+        if next <= at {
+            return Err(LoadError::Record(at));
+        }
+        at = next;
+        yield_now().await;
+        if part.is_closed() {
+            return Ok(None);
+        }
+    }
+    Ok(Some((shard, end)))
+}
+
+/// Applies whole batches; the offset after the last one.
+fn replay(
+    shard: &mut GroupShard,
+    bytes: &[u8],
+    from: Offset,
+    scratch: &mut Scratch,
+) -> Result<Offset, LoadError> {
+    let mut next = from;
+    for batch in split(bytes) {
+        let batch = batch.map_err(LoadError::Split)?;
+        if !batch.crc_matches() {
+            return Err(LoadError::Checksum(batch.header().base_offset()));
+        }
+        replay_batch(shard, &batch, from, scratch)?;
+        next = batch.header().next_offset();
+    }
+    Ok(next)
+}
+
+fn replay_batch(
+    shard: &mut GroupShard,
+    batch: &BatchRef<'_>,
+    from: Offset,
+    scratch: &mut Scratch,
+) -> Result<(), LoadError> {
+    let header = batch.header();
+    let base = header.base_offset();
+    let attributes = header.attributes();
+    let inflated;
+    let payload = match attributes.codec() {
+        Ok(Codec::None) => batch.payload(),
+        Ok(codec) => {
+            inflated = inflate(codec, batch.payload(), INFLATED_BYTES_MAX, scratch)
+                .map_err(LoadError::Inflate)?;
+            &inflated
+        }
+        Err(_) => return Err(LoadError::Record(base)),
+    };
+    let producer = match attributes.is_transactional() {
+        true => header.producer_id(),
+        false => ProducerId::NONE,
+    };
+    for record in Records::new(payload, header.record_count()) {
+        let Ok(record) = record else {
+            return Err(LoadError::Record(base));
+        };
+        let at = base.plus(i64::from(record.offset_delta));
+        let key = record.key.unwrap_or_default();
+        if at < from {
+            continue;
+        }
+        if attributes.is_control() {
+            match ControlType::of_key(key) {
+                Some(ControlType::Commit) => shard.end_transaction(producer, true),
+                Some(ControlType::Abort) => shard.end_transaction(producer, false),
+                _ => {}
+            }
+            continue;
+        }
+        let replayed = shard.replay(at, producer, key, record.value);
+        replayed.map_err(|cause| LoadError::Replay(at, cause))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! The groups of one partition of `__consumer_offsets`: what waits for them, and who is owed an
+//! answer.
+//!
+//! Invariants: events are worked one at a time, in the order in which they came; a reply is given
+//! when the high watermark has reached what it waits for, never before; when a part closes,
+//! everybody who is owed an answer gets NOT_COORDINATOR. Deliberately absent: the log (`run.rs`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use thalweg_coordinator::groups::config::GroupConfig;
+use thalweg_coordinator::groups::shard::GroupShard;
+use thalweg_coordinator::groups::step::{Reply, Scene, Step, Token};
+use thalweg_coordinator::metadata::image::Image;
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
+
+use super::ask::{Ask, step};
+use super::gather::{PartAnswer, Place};
+use crate::request::Request;
+use crate::shard::wait::Signal;
+
+/// Whether a part can be asked.
+enum State {
+    /// Its records are being read.
+    Loading,
+    /// It serves.
+    Active(Box<GroupShard>),
+    /// It serves no more: led elsewhere, deleted, or what it acknowledged can't be kept.
+    Closed,
+}
+
+/// The groups of one partition.
+pub struct Part {
+    /// The partition.
+    pub id: PartitionId,
+    state: RefCell<State>,
+    queue: RefCell<VecDeque<Ask>>,
+    owed: RefCell<BTreeMap<Token, Place>>,
+    /// Replies that wait for the high watermark, in the order of the offsets they wait for.
+    waiting: RefCell<VecDeque<Reply>>,
+    tokens: Cell<u64>,
+    /// What the timer sleeps for.
+    alarm: Cell<Option<TimestampMs>>,
+    /// A task works the queue.
+    pub(super) running: Cell<bool>,
+    /// A task watches for replies that will never be due.
+    pub(super) watching: Cell<bool>,
+    /// The timer has to look again.
+    pub(super) rearmed: Signal,
+    /// The high watermark moved, or the part closed.
+    pub(super) moved: Signal,
+}
+
+impl Part {
+    /// A part whose records are about to be read.
+    #[must_use]
+    pub fn loading(id: PartitionId) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            state: RefCell::new(State::Loading),
+            queue: RefCell::default(),
+            owed: RefCell::default(),
+            waiting: RefCell::default(),
+            tokens: Cell::new(0),
+            alarm: Cell::new(None),
+            running: Cell::new(false),
+            watching: Cell::new(false),
+            rearmed: Signal::default(),
+            moved: Signal::default(),
+        })
+    }
+
+    /// Everything below the high watermark was read.
+    pub(super) fn activate(&self, shard: GroupShard) {
+        let mut state = self.state.borrow_mut();
+        if matches!(*state, State::Loading) {
+            *state = State::Active(Box::new(shard));
+        }
+    }
+
+    /// True once it serves no more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Closed)
+    }
+
+    /// Queues a client's request; `place` hears of it. True if there is work.
+    pub fn submit(&self, request: Request, groups: Vec<u32>, place: Place) -> bool {
+        let refusal = match *self.state.borrow() {
+            State::Active(_) => None,
+            State::Loading => Some(ErrorCode::CoordinatorLoadInProgress),
+            State::Closed => Some(ErrorCode::NotCoordinator),
+        };
+        if let Some(code) = refusal {
+            place.fill(Err(code));
+            return false;
+        }
+        let token = Token(self.tokens.get());
+        self.tokens.set(token.0 + 1);
+        self.owed.borrow_mut().insert(token, place);
+        self.queue.borrow_mut().push_back(Ask::Request {
+            token,
+            request,
+            groups,
+        });
+        true
+    }
+
+    /// Queues something that nobody waits for. It is kept while the part is loading.
+    pub fn tell(&self, ask: Ask) {
+        if !self.is_closed() {
+            self.queue.borrow_mut().push_back(ask);
+        }
+    }
+
+    /// The broker's configuration has changed.
+    pub(super) fn configure(&self, config: GroupConfig) {
+        if let State::Active(shard) = &mut *self.state.borrow_mut() {
+            shard.configure(config);
+        }
+    }
+
+    /// Works the next deadline or event, if there is one.
+    pub(super) fn next_step(&self, image: &Image, now: TimestampMs) -> Option<Step> {
+        let mut state = self.state.borrow_mut();
+        let State::Active(shard) = &mut *state else {
+            return None;
+        };
+        if shard.next_due().is_some_and(|due| due <= now)
+            && let Some(step) = shard.tick(now)
+        {
+            return Some(step);
+        }
+        loop {
+            let ask = self.queue.borrow_mut().pop_front()?;
+            match ask {
+                Ask::TopicsDeleted(topics) => {
+                    let topics: Vec<_> = topics
+                        .iter()
+                        .map(|(id, name)| (*id, name.as_str()))
+                        .collect();
+                    shard.topics_deleted(&topics, now);
+                    if let Some(step) = shard.tick(now) {
+                        return Some(step);
+                    }
+                }
+                Ask::Request {
+                    token,
+                    request,
+                    groups,
+                } => match step(shard, (token, &request, &groups), Scene { now, image }) {
+                    Ok(step) => return Some(step),
+                    Err(_) => self.answer(token, Err(ErrorCode::UnknownServerError)),
+                },
+            }
+        }
+    }
+
+    /// The log took the step's records at that offset, or refused them.
+    pub(super) fn settle(
+        &self,
+        step: Step,
+        outcome: Result<Offset, ErrorCode>,
+        now: TimestampMs,
+    ) -> Vec<Reply> {
+        match &mut *self.state.borrow_mut() {
+            State::Active(shard) => match outcome {
+                Ok(base) => shard.accepted(step, base, now),
+                Err(code) => shard.refused(step, code, now),
+            },
+            // Closed meanwhile: who was owed an answer has it.
+            State::Loading | State::Closed => Vec::new(),
+        }
+    }
+
+    /// Gives replies, each at its time. True if some wait.
+    pub(super) fn give(&self, replies: Vec<Reply>, visible: Offset) -> bool {
+        for reply in replies {
+            if reply.after <= visible {
+                self.answer(reply.to, Ok(reply.answer));
+            } else {
+                self.waiting.borrow_mut().push_back(reply);
+            }
+        }
+        !self.waiting.borrow().is_empty()
+    }
+
+    /// The high watermark is there.
+    pub(super) fn visible(&self, visible: Offset) {
+        loop {
+            let mut waiting = self.waiting.borrow_mut();
+            let is_due = waiting.front().is_some_and(|reply| reply.after <= visible);
+            let due = waiting.pop_front_if(|_| is_due);
+            drop(waiting);
+            let Some(reply) = due else { break };
+            self.answer(reply.to, Ok(reply.answer));
+        }
+        self.moved.notify();
+    }
+
+    /// What the first waiting reply waits for.
+    pub(super) fn awaited(&self) -> Option<Offset> {
+        self.waiting.borrow().front().map(|reply| reply.after)
+    }
+
+    fn answer(&self, token: Token, answer: PartAnswer) {
+        let place = self.owed.borrow_mut().remove(&token);
+        if let Some(place) = place {
+            place.fill(answer);
+        }
+    }
+
+    /// The next deadline.
+    pub(super) fn next_due(&self) -> Option<TimestampMs> {
+        match &*self.state.borrow() {
+            State::Active(shard) => shard.next_due(),
+            State::Loading | State::Closed => None,
+        }
+    }
+
+    /// The timer sleeps for this.
+    pub(super) fn set_alarm(&self, due: Option<TimestampMs>) {
+        self.alarm.set(due);
+    }
+
+    /// Tells the timer if something is due before it wakes.
+    pub(super) fn check_alarm(&self) {
+        let due = self.next_due();
+        let early = match (due, self.alarm.get()) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(due), Some(alarm)) => due < alarm,
+        };
+        if early {
+            self.alarm.set(due);
+            self.rearmed.notify();
+        }
+    }
+
+    /// Serves no more; everybody who waits is told so.
+    pub fn close(&self) {
+        let before = std::mem::replace(&mut *self.state.borrow_mut(), State::Closed);
+        if let State::Active(shard) = before {
+            for reply in shard.unload() {
+                self.answer(reply.to, Ok(reply.answer));
+            }
+        }
+        let waiting = self.waiting.take();
+        for reply in waiting {
+            let refused = reply.answer.refused(ErrorCode::NotCoordinator);
+            self.answer(reply.to, Ok(refused));
+        }
+        self.queue.borrow_mut().clear();
+        // What is left hears it from its dropped places.
+        drop(self.owed.take());
+        self.rearmed.notify();
+        self.moved.notify();
+    }
+
+    /// Requests that are owed an answer.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.owed.borrow().len()
+    }
+}

@@ -1,0 +1,182 @@
+//! The tasks of a part: work its queue, keep its time, watch its log.
+//!
+//! Steps are appended as they come and wait for nothing but room in the journal's window: the
+//! flush is shared with everything else of the shard, and answers wait for it apart. An append that
+//! is refused (the disk is full) leaves the groups as they were. What was accepted and can't become
+//! durable any more ends the part: it is read again from the log, unless the journal failed.
+
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use thalweg_coordinator::groups::step::Record as GroupRecord;
+use thalweg_storage::disk::Disk;
+use thalweg_storage::error::StoreError;
+use thalweg_storage::log::{AppendContext, Origin};
+use thalweg_wire::batch::{BatchBuilder, BatchSpec, Record};
+use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
+
+use super::load::load;
+use super::part::Part;
+use crate::runtime::effects::summarize;
+use crate::shard::core::ShardCore;
+use crate::shard::host::Queue;
+use crate::shard::mailbox::Fault;
+use crate::shard::wait::{race, yield_now};
+
+/// Steps that a part works before it lets other tasks run.
+const STEPS_MAX: usize = 32;
+
+/// Has the part's queue worked, if nobody does yet.
+pub fn wake<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
+    if !part.running.replace(true) {
+        let task = work(Rc::clone(core), Rc::clone(part));
+        core.host.spawn(Queue::Network, Box::pin(task));
+    }
+}
+
+async fn work<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
+    let mut steps = 0;
+    while let Some(step) = part.next_step(&core.image(), core.host.now().wall) {
+        let outcome = match step.records() {
+            [] => Ok(Offset(0)),
+            records => append(&core, part.id, records).await,
+        };
+        let outcome = outcome.map_err(|fault| {
+            tracing::debug!(id = %part.id, %fault, "group records were refused");
+            fault.code
+        });
+        let replies = part.settle(step, outcome, core.host.now().wall);
+        if part.give(replies, visible(&core, part.id)) {
+            watch(&core, &part);
+        }
+        steps += 1;
+        if steps % STEPS_MAX == 0 {
+            yield_now().await;
+        }
+    }
+    part.running.set(false);
+    part.check_alarm();
+}
+
+/// The high watermark; below everything if the partition is gone.
+fn visible<D: Disk>(core: &ShardCore<D>, id: PartitionId) -> Offset {
+    let view = core.store.partition(id);
+    view.map_or(Offset(0), |view| view.high_watermark)
+}
+
+async fn append<D: Disk>(
+    core: &ShardCore<D>,
+    id: PartitionId,
+    records: &[GroupRecord],
+) -> Result<Offset, Fault> {
+    let now = core.host.now().wall;
+    let batch = encode(records, now);
+    let image = core.image();
+    let gone = || Fault::from(StoreError::UnknownPartition(id));
+    let topic = image.topics.get(id.topic).ok_or_else(gone)?;
+    let partition = topic.partition(id.index).ok_or_else(gone)?;
+    let bytes_max = core.topic_settings(topic).config.max_message_bytes;
+    if i64::try_from(batch.len()).unwrap_or(i64::MAX) > bytes_max {
+        let words = format!("a group's records take {} bytes", batch.len());
+        return Err(Fault::new(ErrorCode::MessageTooLarge, words));
+    }
+    let summary = summarize(&batch)?;
+    let permit = core.store.admit(batch.len(), &[id]).await?;
+    let context = AppendContext {
+        leader_epoch: partition.leader_epoch,
+        now,
+        origin: Origin::Coordinator,
+    };
+    let appended = core.store.append(id, &batch, &summary, &context)?;
+    drop(permit);
+    core.metrics.appended(batch.len(), false);
+    Ok(appended.base_offset)
+}
+
+fn encode(records: &[GroupRecord], timestamp: TimestampMs) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(BatchSpec::default());
+    for record in records {
+        builder.push(&Record {
+            timestamp,
+            key: Some(&record.key),
+            value: record.value.as_deref(),
+            headers: &[],
+        });
+    }
+    builder.finish_plain()
+}
+
+/// Wakes the part at its deadlines, as long as it serves.
+pub(super) async fn keep_time<D: Disk>(core: Weak<ShardCore<D>>, part: Rc<Part>) {
+    loop {
+        let wait = part.rearmed.wait();
+        let Some(core) = core.upgrade().filter(|_| !part.is_closed()) else {
+            return;
+        };
+        let due = part.next_due();
+        part.set_alarm(due);
+        let sleep = due.map(|due| {
+            let left = due.0.saturating_sub(core.host.now().wall.0).max(0);
+            core.host.sleep(Duration::from_millis(left.unsigned_abs()))
+        });
+        let Some(sleep) = sleep else {
+            drop(core);
+            wait.await;
+            continue;
+        };
+        let weak = Rc::downgrade(&core);
+        drop(core);
+        race(sleep, wait).await;
+        let Some(core) = weak.upgrade() else { return };
+        if part.next_due().is_none_or(|due| due > core.host.now().wall) {
+            continue;
+        }
+        // What is due is worked by the part's own task, which then says what is due next.
+        let worked = part.rearmed.wait();
+        part.set_alarm(None);
+        wake(&core, &part);
+        drop(core);
+        worked.await;
+    }
+}
+
+/// Sees to it that replies whose records will never be durable are not waited for.
+fn watch<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
+    if part.watching.replace(true) {
+        return;
+    }
+    let host = Rc::clone(&core.host);
+    let (core, part) = (Rc::clone(core), Rc::clone(part));
+    let task = async move {
+        while let Some(after) = part.awaited() {
+            if let Err(error) = core.store.durable(part.id, after).await {
+                tracing::warn!(id = %part.id, %error, "group records are not durable");
+                fail(&core, &part, &error);
+                break;
+            }
+            let moved = part.moved.wait();
+            part.visible(visible(&core, part.id));
+            if part.awaited() == Some(after) {
+                moved.await;
+            }
+        }
+        part.watching.set(false);
+    };
+    host.spawn(Queue::Network, Box::pin(task));
+}
+
+/// What the part told its groups is not in the log.
+fn fail<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>, error: &StoreError) {
+    part.close();
+    let lasting = matches!(error, StoreError::Poisoned(_) | StoreError::Stopping);
+    if !lasting && let Some(fresh) = core.groups.replace(part) {
+        open(core, fresh);
+    }
+}
+
+/// Reads a new part's records, then serves it.
+pub(super) fn open<D: Disk>(core: &Rc<ShardCore<D>>, part: Rc<Part>) {
+    let task = load(Rc::clone(core), part);
+    core.host.spawn(Queue::Reads, Box::pin(task));
+}
