@@ -6,8 +6,9 @@ against another server, can compare each byte. A mismatch is an exception, so ex
 
 import argparse
 import sys
+import time
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 # How long one client may take for anything: a hang is a failure with a message.
@@ -119,6 +120,81 @@ def expect_records(reader, options, start):
     expect("records", index, options.count)
 
 
+def share(options):
+    """Two members share a topic, one leaves, and a third goes on where they stopped."""
+    producer = Producer(client(options))
+    for index in range(options.count):
+        producer.produce(options.topic, b"%d" % index, partition=index % 2)
+    expect("records left in the queue", producer.flush(PATIENCE_S), 0)
+    first, second = member(options), member(options)
+    seen = []
+    until("both have a partition", [first, second],
+          lambda: owned(first) == 1 and owned(second) == 1, seen)
+    half = options.count // 2
+    until("half of it", [first, second], lambda: len(seen) >= half, seen)
+    for one in (first, second):
+        commit(one)
+    second.close()
+    until("the one that stays has both", [first], lambda: owned(first) == 2, seen)
+    until("all of it", [first], lambda: len(set(seen)) == options.count, seen)
+    commit(first)
+    first.close()
+    third = member(options)
+    late = []
+    until("it has both", [third], lambda: owned(third) == 2, late)
+    poll([third], late, 2.0)
+    expect("records seen again after the last commit", late, [])
+    third.close()
+
+
+def member(options):
+    more = {
+        "group.id": f"{options.topic}-group",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 500,
+        "fetch.wait.max.ms": 100,
+    }
+    reader = Consumer(client(options, **more))
+    reader.subscribe([options.topic])
+    return reader
+
+
+def commit(reader):
+    """What it has taken; nothing to commit is no error."""
+    try:
+        reader.commit(asynchronous=False)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError._NO_OFFSET:
+            raise
+
+
+def owned(reader):
+    return len(reader.assignment())
+
+
+def poll(readers, seen, seconds):
+    """Lets each reader take what there is for it."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        for reader in readers:
+            message = reader.poll(0.05)
+            if message is None:
+                continue
+            if message.error():
+                raise RuntimeError(f"consumer: {message.error()}")
+            seen.append(int(message.value()))
+
+
+def until(what, readers, holds, seen):
+    ends = time.monotonic() + PATIENCE_S
+    while not holds():
+        if time.monotonic() > ends:
+            raise RuntimeError(f"{what}: not within {PATIENCE_S} s, {len(seen)} records seen")
+        poll(readers, seen, 0.1)
+
+
 def expect(what, got, wanted):
     if got != wanted:
         raise AssertionError(f"{what}: got {got!r:.300}, wanted {wanted!r:.300}")
@@ -126,7 +202,7 @@ def expect(what, got, wanted):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["create", "produce", "verify"])
+    parser.add_argument("command", choices=["create", "produce", "verify", "share"])
     parser.add_argument("bootstrap")
     parser.add_argument("topic")
     parser.add_argument("--codec", default="none")
@@ -137,7 +213,7 @@ def main():
     parser.add_argument("--text", action="store_true")
     parser.add_argument("--idempotent", action="store_true")
     options = parser.parse_args()
-    {"create": create, "produce": produce, "verify": verify}[options.command](options)
+    {"create": create, "produce": produce, "verify": verify, "share": share}[options.command](options)
     return 0
 
 

@@ -8,10 +8,10 @@ use crate::x::process::Program;
 use crate::x::server;
 use crate::x::{Failure, Outcome};
 
-const RECORDS: usize = 200;
+pub(super) const RECORDS: usize = 200;
 const PERF_RECORDS: u64 = 50_000;
 /// A tool that needs longer hangs.
-const LIMIT: Duration = Duration::from_secs(90);
+pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
 pub(super) fn play(scene: &mut Scene) {
     scene.step("kafka-topics creates, lists and describes", topics);
@@ -39,7 +39,7 @@ pub(super) fn play(scene: &mut Scene) {
     );
 }
 
-fn tool(jars: &Path, class: &str, address: &str) -> Program {
+pub(super) fn tool(jars: &Path, class: &str, address: &str) -> Program {
     server::java(jars, class)
         .args(["--bootstrap-server", address])
         .limit(LIMIT)
@@ -53,7 +53,7 @@ fn topic_command(scene: &Scene) -> Program {
     )
 }
 
-fn create(scene: &Scene, topic: &str, partitions: u32, configs: &[&str]) -> Outcome<()> {
+pub(super) fn create(scene: &Scene, topic: &str, partitions: u32, configs: &[&str]) -> Outcome<()> {
     let mut program = topic_command(scene)
         .args([
             "--create",
@@ -126,14 +126,14 @@ fn configs(scene: &mut Scene) -> Outcome<()> {
     )
 }
 
-fn key_and_value(index: usize) -> (String, String) {
+pub(super) fn key_and_value(index: usize) -> (String, String) {
     (
         format!("key-{index}"),
         format!("value-{index}-{}", "as-the-river-runs-".repeat(5)),
     )
 }
 
-fn produce(scene: &Scene, topic: &str, codec: &str) -> Outcome<()> {
+pub(super) fn produce(scene: &Scene, topic: &str, codec: &str) -> Outcome<()> {
     let lines: String = (0..RECORDS)
         .map(|index| {
             let (key, value) = key_and_value(index);

@@ -102,7 +102,7 @@ fn text(scene: &mut Scene) {
     );
 }
 
-fn script(python: &Path, command: &str, address: &str, topic: &str) -> Program {
+pub(super) fn script(python: &Path, command: &str, address: &str, topic: &str) -> Program {
     Program::new(python)
         .arg(packages::root().join("perf/interop/librdkafka.py"))
         .args([command, address, topic])

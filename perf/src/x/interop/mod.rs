@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod directory;
+mod groups;
 mod java;
 mod kcat;
 mod librdkafka;
@@ -107,6 +108,7 @@ impl Scene {
         java::play(self);
         kcat::play(self);
         librdkafka::play(self);
+        groups::play(self);
         self.server.kill()?;
         let ready = self.server.start()?;
         eprintln!("ready {} ms after kill -9", ready.as_millis());
