@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::{thousands, time};
 use super::rows::Bound;
+use super::subject::Durability;
 use crate::x::{Context, Outcome};
 
 const ROUNDS: usize = 500;
@@ -41,11 +42,16 @@ pub(super) struct Limits {
 
 impl Limits {
     /// What a row cannot beat, in words.
-    pub(super) fn tell(&self, bound: Bound) -> String {
+    pub(super) fn tell(&self, bound: Bound, durability: Durability) -> String {
         let bandwidth = |value: f64| format!("{} MB/s", thousands(value));
         match bound {
-            Bound::EchoAndWrite => time(self.echo_p50_us + self.direct_write_p50_us),
-            Bound::EchoAndDurableWrite => time(self.echo_p50_us + self.durable_write_p50_us),
+            Bound::EchoAndWrite => time(
+                self.echo_p50_us
+                    + match durability {
+                        Durability::Flush => self.durable_write_p50_us,
+                        Durability::Write => self.direct_write_p50_us,
+                    },
+            ),
             Bound::Loopback => bandwidth(self.loopback_mb_per_second),
             Bound::DeviceWrite => bandwidth(self.device_write_mb_per_second),
             Bound::DeviceRead => bandwidth(self.device_read_mb_per_second),

@@ -36,7 +36,7 @@ impl Scene<'_> {
     fn consume_words(&self, consumers: u32, cold: bool) -> Words {
         let records = self.read_records(cold);
         self.words(&format!(
-            "consume --topic {BIG_TOPIC} --partitions {BIG_PARTITIONS} --consumers {consumers} --records {records}"
+            "consume --topic {BIG_TOPIC} --partitions {BIG_PARTITIONS} --consumers {consumers} --records {records} --verify checksum"
         ))
     }
 
@@ -150,7 +150,10 @@ impl Scene<'_> {
         if self.restart_seconds.is_some() {
             return Ok(());
         }
-        self.server.stop()?;
+        if let Err(failure) = self.server.stop() {
+            // It was killed then: the rows can still be played, after a recovery.
+            eprintln!("{failure}");
+        }
         self.forget()?;
         let ready = self.server.start()?;
         self.restart_seconds = Some(ready.as_secs_f64());

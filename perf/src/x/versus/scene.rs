@@ -22,7 +22,7 @@ use crate::x::server::Server;
 use crate::x::{Context, Failure, Outcome, metrics};
 
 /// Beyond its own time a generator may wait so long for answers before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(40);
 /// Creating fewer partitions than this takes no time worth telling.
 const PARTITIONS_TOLD_MIN: i32 = 1000;
 /// Half of Kafka's most, where no run on Kafka came before.
@@ -82,7 +82,7 @@ impl Scene<'_> {
         let created = created.then(|| asked.elapsed().as_secs_f64());
         let before = self.before()?;
         let report = self.generate(&words)?;
-        let grown = self.records(&words)?.saturating_sub(records);
+        let grown = self.records(&words)?.saturating_sub(records) * words.copies();
         let mut figures = self.after(&before, grown, grown * words.record_bytes())?;
         figures.extend(figures_of(&report, &words));
         if let Some(seconds) = created.filter(|_| words.partitions() >= PARTITIONS_TOLD_MIN) {

@@ -152,7 +152,7 @@ fn ratios(text: &mut String, results: &Results, lines: &[Line], durability: Dura
             cost(Kind::Thalweg),
             cost(Kind::Kafka),
             times(line.ratio(Metric::CpuSecondsPerGb)),
-            results.limits.tell(line.row.bound),
+            results.limits.tell(line.row.bound, line.durability),
         );
     }
     text.push('\n');
@@ -165,7 +165,8 @@ pub(super) fn side(line: &Line, kind: Kind) -> String {
         .best(kind)
         .and_then(|cell| Some((cell, cell.get(metric)?)))
     else {
-        return "failed".to_owned();
+        let played = line.cells.iter().any(|cell| cell.subject.kind() == kind);
+        return if played { "no figure" } else { "failed" }.to_owned();
     };
     let mut told = metric.show(value);
     if let Some(kept) = cell.fell_short() {

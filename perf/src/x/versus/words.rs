@@ -42,6 +42,14 @@ impl Words {
         self.number("--rate")
     }
 
+    /// How often each record is delivered: what a row costs is told for what was delivered.
+    pub(super) fn copies(&self) -> u64 {
+        match self.each().next() {
+            Some("fan-out") => self.number("--consumers").unwrap_or(1),
+            _ => 1,
+        }
+    }
+
     pub(super) fn topic_configs(&self) -> Vec<(&str, &str)> {
         self.values("--topic-config")
             .filter_map(|value| value.split_once('='))
@@ -71,6 +79,8 @@ mod tests {
         assert_eq!((words.rate(), words.record_bytes()), (Some(1234.0), 1024));
         assert_eq!(words.topic_configs(), [("a", "b"), ("c", "d")]);
         assert!(!words.consumes());
+        assert_eq!(words.copies(), 1);
+        assert_eq!(Words::new("fan-out --consumers 16", 0.0).copies(), 16);
         assert_eq!(Words::new("consume --rate max", 0.0).rate(), None);
     }
 }
