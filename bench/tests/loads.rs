@@ -32,7 +32,7 @@ fn settings(workload: Workload, sink: &Sink) -> Settings {
 fn sound(report: &Report) {
     assert_eq!((report.errors, report.missing_records), (0, 0));
     assert_eq!(report.foreign_records, 0);
-    assert!(report.latency_us.count > 0);
+    assert!(report.latency_us.count > 0 || report.unsent_records > 0);
     assert!(report.latency_us.p50 <= report.latency_us.p99);
     assert!(report.latency_us.p99 <= report.latency_us.max);
     let text = serde_json::from_str::<Report>(&report.json())

@@ -6,8 +6,10 @@ use std::fmt::Write;
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 72.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 12.0;
+/// Room for half of the last mark's name.
+const RIGHT: f64 = 40.0;
+/// Room for the name of what goes up.
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 44.0;
 /// About so many marks on an axis that counts evenly.
 const MARKS: f64 = 5.0;
@@ -203,11 +205,11 @@ impl Chart {
         let _ = writeln!(
             svg,
             "<text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
-             <text class=\"name\" x=\"{LEFT}\" y=\"{}\">{}</text>",
+             <text class=\"name\" x=\"{}\" y=\"14\" text-anchor=\"end\">{}</text>",
             WIDTH - RIGHT,
             HEIGHT - 6.0,
             self.x.0,
-            HEIGHT - 6.0,
+            LEFT - 6.0,
             self.y.0,
         );
     }

@@ -90,13 +90,20 @@ fn notes(text: &mut String, report: &Report) {
     if let Some(rate) = report.knee_rate {
         let _ = writeln!(text, "the knee is at {rate:.0} records a second");
     }
+    let asked = report
+        .settings
+        .get("group")
+        .is_some_and(|group| !group.is_null());
+    if asked && !report.grouped {
+        text.push_str("no consumer groups here: partitions were shared out without one\n");
+    }
     if let Some(told) = report.lag_told() {
         let _ = writeln!(text, "{told}");
     }
     for (count, what) in [
         (
             report.unsent_records,
-            "were due and not sent before the end: the server had no room; their wait until then is in the latencies",
+            "were due and not sent before the end; their wait until then is in the latencies",
         ),
         (report.refused_records, "were refused"),
         (report.missing_records, "never came to a consumer"),
@@ -121,8 +128,8 @@ impl Report {
         }
         Some(match own.p99 >= LAG_US_MAX {
             true => format!(
-                "THE GENERATOR FELL BEHIND: p99 of its own schedule lag is {:.0} us; more --threads, \
-                 or a lower rate",
+                "THE GENERATOR FELL BEHIND: p99 of its own schedule lag is {:.0} us; more --threads, a \
+                 lower rate, or a less busy machine",
                 own.p99
             ),
             false => format!(
