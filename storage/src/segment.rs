@@ -8,6 +8,7 @@ pub mod name;
 )]
 pub(crate) mod segment;
 pub(crate) mod set;
+mod table;
 pub mod time_index;
 pub mod txn_index;
 

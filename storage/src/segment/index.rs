@@ -7,6 +7,8 @@
 
 use thalweg_wire::ids::Offset;
 
+use super::table::Table;
+
 /// Bytes of an entry.
 pub const ENTRY_BYTES: usize = 8;
 
@@ -23,7 +25,7 @@ pub struct IndexEntry {
 #[derive(Clone, Debug)]
 pub struct OffsetIndex {
     base: Offset,
-    bytes: Vec<u8>,
+    entries: Table<ENTRY_BYTES>,
     /// First offset, less the base, of the batches of the last entries: those made here rather
     /// than loaded. It tells which offset a reader asks for that goes on at an entry.
     first_offsets: Vec<u32>,
@@ -35,7 +37,7 @@ impl OffsetIndex {
     pub fn new(base: Offset) -> Self {
         Self {
             base,
-            bytes: Vec::new(),
+            entries: Table::default(),
             first_offsets: Vec::new(),
         }
     }
@@ -44,36 +46,30 @@ impl OffsetIndex {
     /// What follows (preallocated zeros, entries beyond a cut, rot) is dropped.
     #[must_use]
     pub fn from_bytes(base: Offset, bytes: Vec<u8>, log_bytes: u64) -> Self {
-        let mut index = Self {
-            base,
-            bytes,
-            first_offsets: Vec::new(),
-        };
         let mut last = (0, 0);
-        let mut valid = 0;
-        for entry in index.bytes.as_chunks::<ENTRY_BYTES>().0 {
-            let (offset, position) = split(*entry);
+        let entries = Table::valid_front(bytes, |entry| {
+            let (offset, position) = split(entry);
             let ascends = offset > last.0 && position > last.1;
-            if !ascends || u64::from(position) >= log_bytes || offset > i32::MAX as u32 {
-                break;
-            }
             last = (offset, position);
-            valid += 1;
+            ascends && u64::from(position) < log_bytes && offset <= i32::MAX as u32
+        });
+        Self {
+            base,
+            entries,
+            first_offsets: Vec::new(),
         }
-        index.bytes.truncate(valid * ENTRY_BYTES);
-        index
     }
 
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() / ENTRY_BYTES
+        self.entries.len()
     }
 
     /// True without entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
     /// True if no entry fits into a file of `bytes_max` any more.
@@ -92,8 +88,8 @@ impl OffsetIndex {
             return;
         };
         debug_assert!(self.last().is_none_or(|last| entry.offset > last.offset));
-        self.bytes.extend_from_slice(&relative.to_be_bytes());
-        self.bytes.extend_from_slice(&position.to_be_bytes());
+        self.entries
+            .push(&relative.to_be_bytes(), &position.to_be_bytes());
         let behind = u32::try_from(entry.offset.0 - first.0).unwrap_or(relative);
         self.first_offsets.push(relative.saturating_sub(behind));
     }
@@ -102,7 +98,8 @@ impl OffsetIndex {
     #[must_use]
     pub fn first_offset(&self, position: u64) -> Option<Offset> {
         let at = self.count_while(|entry| entry.position < position);
-        if at >= self.len() || self.entry(at).position != position {
+        let entry = self.decode(self.entries.get(at)?);
+        if entry.position != position {
             return None;
         }
         let at = at.checked_sub(self.len() - self.first_offsets.len())?;
@@ -113,7 +110,7 @@ impl OffsetIndex {
     /// The last entry.
     #[must_use]
     pub fn last(&self) -> Option<IndexEntry> {
-        self.len().checked_sub(1).map(|at| self.entry(at))
+        self.entries.last().map(|entry| self.decode(entry))
     }
 
     /// Where a scan for `offset` starts: the last entry up to it, or the segment's begin.
@@ -132,33 +129,27 @@ impl OffsetIndex {
     pub fn cut(&mut self, offset: Offset) {
         let keep = self.count_while(|entry| entry.offset < offset);
         let loaded = self.len() - self.first_offsets.len();
-        self.bytes.truncate(keep * ENTRY_BYTES);
+        self.entries.truncate(keep);
         self.first_offsets.truncate(keep.saturating_sub(loaded));
     }
 
     /// The file's content.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.entries.bytes()
     }
 
     fn floor_by(&self, below: impl Fn(IndexEntry) -> bool) -> IndexEntry {
-        match self.count_while(below).checked_sub(1) {
-            Some(at) => self.entry(at),
-            None => IndexEntry {
-                offset: self.base,
-                position: 0,
-            },
-        }
+        let entry = self.entries.floor(|entry| below(self.decode(entry)));
+        let begin = IndexEntry {
+            offset: self.base,
+            position: 0,
+        };
+        entry.map_or(begin, |entry| self.decode(entry))
     }
 
     fn count_while(&self, below: impl Fn(IndexEntry) -> bool) -> usize {
-        let entries = self.bytes.as_chunks::<ENTRY_BYTES>().0;
-        entries.partition_point(|entry| below(self.decode(*entry)))
-    }
-
-    fn entry(&self, at: usize) -> IndexEntry {
-        self.decode(self.bytes.as_chunks::<ENTRY_BYTES>().0[at])
+        self.entries.count_while(|entry| below(self.decode(entry)))
     }
 
     fn decode(&self, entry: [u8; ENTRY_BYTES]) -> IndexEntry {

@@ -8,6 +8,8 @@
 
 use thalweg_wire::ids::{Offset, TimestampMs};
 
+use super::table::Table;
+
 /// Bytes of an entry.
 pub const ENTRY_BYTES: usize = 12;
 
@@ -24,7 +26,7 @@ pub struct TimeEntry {
 #[derive(Clone, Debug)]
 pub struct TimeIndex {
     base: Offset,
-    bytes: Vec<u8>,
+    entries: Table<ENTRY_BYTES>,
 }
 
 impl TimeIndex {
@@ -33,39 +35,34 @@ impl TimeIndex {
     pub fn new(base: Offset) -> Self {
         Self {
             base,
-            bytes: Vec::new(),
+            entries: Table::default(),
         }
     }
 
     /// Takes the valid front of a file; what follows (zeros, rot) is dropped.
     #[must_use]
     pub fn from_bytes(base: Offset, bytes: Vec<u8>) -> Self {
-        let mut index = Self { base, bytes };
+        let mut index = Self::new(base);
         let mut last = index.none();
-        let mut valid = 0;
-        for bytes in index.bytes.as_chunks::<ENTRY_BYTES>().0 {
-            let entry = index.decode(*bytes);
+        index.entries = Table::valid_front(bytes, |bytes| {
+            let entry = decode(base, bytes);
             let ascends = entry.timestamp > last.timestamp && entry.offset >= last.offset;
-            if !ascends || entry == index.zeros() {
-                break;
-            }
             last = entry;
-            valid += 1;
-        }
-        index.bytes.truncate(valid * ENTRY_BYTES);
+            ascends && entry != Self::zeros(base)
+        });
         index
     }
 
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.bytes.len() / ENTRY_BYTES
+        self.entries.len()
     }
 
     /// True without entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
     /// True if no entry fits into a file of `bytes_max` any more. The one place that a seal may
@@ -86,43 +83,37 @@ impl TimeIndex {
             debug_assert!(false, "a segment rolls before its index overflows");
             return;
         };
-        self.bytes
-            .extend_from_slice(&entry.timestamp.0.to_be_bytes());
-        self.bytes.extend_from_slice(&relative.to_be_bytes());
+        self.entries
+            .push(&entry.timestamp.0.to_be_bytes(), &relative.to_be_bytes());
     }
 
     /// The last entry; timestamp -1 at the base if there is none.
     #[must_use]
     pub fn last(&self) -> TimeEntry {
-        match self.bytes.as_chunks::<ENTRY_BYTES>().0.last() {
-            Some(entry) => self.decode(*entry),
-            None => self.none(),
-        }
+        let last = self.entries.last();
+        last.map_or(self.none(), |entry| decode(self.base, entry))
     }
 
     /// The last entry up to `timestamp`: a record with this or a later timestamp lies above its
     /// offset, or in the batch that ends there.
     #[must_use]
     pub fn floor(&self, timestamp: TimestampMs) -> TimeEntry {
-        let entries = self.bytes.as_chunks::<ENTRY_BYTES>().0;
-        let below = entries.partition_point(|entry| self.decode(*entry).timestamp <= timestamp);
-        match below.checked_sub(1) {
-            Some(at) => self.decode(entries[at]),
-            None => self.none(),
-        }
+        let below = |entry| decode(self.base, entry).timestamp <= timestamp;
+        let floor = self.entries.floor(below);
+        floor.map_or(self.none(), |entry| decode(self.base, entry))
     }
 
     /// Drops entries at `offset` or later.
     pub fn cut(&mut self, offset: Offset) {
-        let entries = self.bytes.as_chunks::<ENTRY_BYTES>().0;
-        let keep = entries.partition_point(|entry| self.decode(*entry).offset < offset);
-        self.bytes.truncate(keep * ENTRY_BYTES);
+        let below = |entry| decode(self.base, entry).offset < offset;
+        let keep = self.entries.count_while(below);
+        self.entries.truncate(keep);
     }
 
     /// The file's content.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.entries.bytes()
     }
 
     const fn none(&self) -> TimeEntry {
@@ -133,19 +124,19 @@ impl TimeIndex {
     }
 
     /// What a preallocated, unused entry decodes to.
-    const fn zeros(&self) -> TimeEntry {
+    const fn zeros(base: Offset) -> TimeEntry {
         TimeEntry {
             timestamp: TimestampMs(0),
-            offset: self.base,
+            offset: base,
         }
     }
+}
 
-    fn decode(&self, entry: [u8; ENTRY_BYTES]) -> TimeEntry {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = entry;
-        TimeEntry {
-            timestamp: TimestampMs(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
-            offset: self.base.plus(i64::from(u32::from_be_bytes([i, j, k, l]))),
-        }
+fn decode(base: Offset, entry: [u8; ENTRY_BYTES]) -> TimeEntry {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = entry;
+    TimeEntry {
+        timestamp: TimestampMs(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        offset: base.plus(i64::from(u32::from_be_bytes([i, j, k, l]))),
     }
 }
 
