@@ -13,6 +13,8 @@
 //! - Changes go to the [`EntrySink`](crate::journal::entry::EntrySink) in the order in which they
 //!   happened; nothing is shown to a consumer before [`Log::on_durable`] covered it.
 //! - `log_start <= high_watermark <= durable <= next`; all but `log_start` lie between batches.
+//! - Nobody is told of a log start before its entry is durable: until then the records below it are
+//!   read as before. Segments leave the log only after that.
 //! - A byte of a segment is final once it was written: a move takes whole blocks only, and a block
 //!   of the segment's file is written again only after its bytes went to the sink as `Carried`.
 //!
@@ -68,6 +70,8 @@ pub struct Log {
     /// The next record's offset.
     pub(crate) next: Offset,
     pub(crate) log_start: Offset,
+    /// As far as the entry that raised it is durable: what may be shown, and what is still there.
+    start_shown: Offset,
     /// Everything below is durable, and lies below this place.
     durable: (Offset, Place),
     high_watermark: Offset,
@@ -117,6 +121,7 @@ impl Log {
             spec,
             next,
             log_start,
+            start_shown: log_start,
             durable: (next, end),
             high_watermark: next,
             waiting: VecDeque::new(),
@@ -137,6 +142,7 @@ impl Log {
         let active = self.segments.active();
         self.next = active.next.max(self.log_start);
         self.log_start = self.log_start.min(self.next);
+        self.start_shown = self.log_start;
         self.durable = (self.next, self.place_end());
         self.high_watermark = self.next;
         self.producers.on_high_watermark(self.next);
@@ -171,7 +177,7 @@ impl Log {
     #[must_use]
     pub fn view(&self) -> PartitionView {
         PartitionView {
-            log_start: self.log_start,
+            log_start: self.start_shown,
             high_watermark: self.high_watermark,
             last_stable: self.last_stable(),
             log_end: self.next,
@@ -225,6 +231,15 @@ impl Log {
         moved
     }
 
+    /// The entry that raised the log start to `start` is durable.
+    pub fn on_start_durable(&mut self, start: Offset) {
+        let start = start.min(self.log_start);
+        if start > self.start_shown {
+            self.start_shown = start;
+            self.epochs.cut_start(start);
+        }
+    }
+
     /// Where an epoch ended (`OffsetForLeaderEpoch`). The latest one ends at what is durable:
     /// a record that may still be lost is not told of.
     #[must_use]
@@ -268,7 +283,7 @@ impl Log {
             .producers
             .first_unstable()
             .unwrap_or(self.high_watermark);
-        unstable.max(self.log_start).min(self.high_watermark)
+        unstable.max(self.start_shown).min(self.high_watermark)
     }
 
     fn birth(&self, now: TimestampMs) -> Birth<'_> {

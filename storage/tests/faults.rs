@@ -7,14 +7,14 @@ mod support;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use support::{Node, batch, boot, context, id, new_partition, read_all, small, summary};
+use support::{Node, batch, boot, bytes_of, context, id, new_partition, read_all, small, summary};
 use thalweg_storage::disk::MemoryDisk;
 use thalweg_storage::error::{RequestError, StoreError};
 use thalweg_storage::log::{Appended, TimestampQuery};
 use thalweg_storage::recover::mark_clean;
 use thalweg_storage::store::{Health, Isolation, Mutation, ReadRequest, StoreConfig};
 use thalweg_storage::testing::{Executor, Handle};
-use thalweg_wire::batch::{BatchBuilder, BatchSpec, Record};
+use thalweg_wire::batch::{BatchBuilder, BatchHeader, BatchSpec, Record};
 use thalweg_wire::ids::{Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 fn names(topics: u8) -> BTreeMap<PartitionId, String> {
@@ -116,6 +116,70 @@ fn nothing_is_shown_while_its_flush_is_held() {
 }
 
 #[test]
+fn a_raised_log_start_is_not_shown_while_its_flush_is_held() {
+    with_executor(2, |disk, handle| async move {
+        let node = Rc::new(start(&disk, 1, &handle).await);
+        let id = id(1, 0);
+        for number in 0..80 {
+            let one = batch(number, 1, 900, 1_000);
+            produce(&node, id, &one).await.unwrap();
+        }
+        let store = node.store(id);
+        let earliest = async || {
+            let found = store
+                .offset_for_timestamp(id, TimestampQuery::Earliest, Isolation::HighWatermark)
+                .await;
+            found.unwrap().unwrap().offset
+        };
+        let first = async || {
+            let request = ReadRequest {
+                offset: Offset(0),
+                bytes_max: 1_000,
+                min_one: true,
+                isolation: Isolation::HighWatermark,
+            };
+            let answer = store
+                .read(id, request)
+                .await
+                .map_err(|error| format!("{error:?}"))?;
+            assert_eq!(answer.log_start, Offset(0));
+            let bytes = bytes_of(&disk, answer.pieces).await;
+            let header = BatchHeader::of(&bytes).unwrap();
+            Ok::<Offset, String>(header.base_offset())
+        };
+        disk.hold_flushes();
+        // Below a segment's end, so that the segment before it may go as well.
+        let deleting = Rc::clone(&node);
+        let deleting = handle.spawn(async move {
+            let store = deleting.store(id);
+            store.delete_records(id, Offset(60)).await.unwrap()
+        });
+        for _ in 0..100 {
+            handle.yield_now().await;
+        }
+        let keeping = Rc::clone(&node);
+        let keeping = handle.spawn(async move {
+            let store = keeping.store(id);
+            store.maintain(TimestampMs(2_000)).await.unwrap();
+        });
+        for _ in 0..200 {
+            handle.yield_now().await;
+        }
+        assert!(disk.flushes_waiting() > 0);
+        assert_eq!(store.partition(id).unwrap().log_start, Offset(0));
+        assert_eq!(earliest().await, Offset(0));
+        assert_eq!(first().await, Ok(Offset(0)));
+        disk.release_flushes();
+        assert_eq!(deleting.await, Offset(60));
+        keeping.await;
+        store.maintain(TimestampMs(3_000)).await.unwrap();
+        assert_eq!(store.partition(id).unwrap().log_start, Offset(60));
+        assert_eq!(earliest().await, Offset(60));
+        assert!(first().await.is_err());
+    });
+}
+
+#[test]
 fn a_failed_flush_ends_acknowledgements_and_leaves_reads() {
     for fail in [MemoryDisk::fail_flushes, MemoryDisk::fail_writes] {
         with_executor(2, |disk, handle| async move {
@@ -177,6 +241,8 @@ fn a_full_disk_refuses_produce_and_recovers_by_itself() {
             );
         }
         store.delete_partition(id(1, 0)).await.unwrap();
+        // What that frees may be used up by moves that waited: somebody else makes room as well.
+        disk.set_capacity(Some(700 << 10));
         // The client tries again, as the error asks it to; nobody tells the store that there is room.
         let last = batch(9_999, 1, 3_000, 1_000);
         for now in 0.. {
@@ -257,6 +323,21 @@ fn producers_wait_in_turn_for_room_and_permits_come_back() {
     });
 }
 
+/// Files in `log/` itself, with their content, but for the notice.
+async fn files_for_kafka(disk: &MemoryDisk) -> Vec<(String, String)> {
+    use thalweg_storage::disk::Disk;
+    let dir = std::path::Path::new("log");
+    let mut files = Vec::new();
+    for entry in disk.list(dir).await.unwrap() {
+        if entry.is_dir || entry.name.ends_with(".txt") {
+            continue;
+        }
+        let bytes = disk.read_file(&dir.join(&entry.name)).await.unwrap();
+        files.push((entry.name, String::from_utf8(bytes).unwrap()));
+    }
+    files
+}
+
 #[test]
 fn after_a_clean_stop_the_files_are_all_and_the_journal_nothing() {
     with_executor(6, |disk, handle| async move {
@@ -270,17 +351,34 @@ fn after_a_clean_stop_the_files_are_all_and_the_journal_nothing() {
         }
         let store = Rc::clone(node.store(id(1, 0)));
         store.delete_records(id(1, 0), Offset(5)).await.unwrap();
-        store.stop_clean(TimestampMs(2_000)).await.unwrap();
-        mark_clean(&disk).await.unwrap();
+        let stopped = store.stop_clean(TimestampMs(2_000)).await.unwrap();
+        mark_clean(&disk, &stopped, 12).await.unwrap();
         let refused = produce(&node, id(1, 0), &batch(99, 1, 10, 1_000)).await;
         assert!(matches!(refused, Err(StoreError::Stopping)), "{refused:?}");
         let entries = disk.list(std::path::Path::new("log/t1-0")).await.unwrap();
         let logs = entries.iter().filter(|entry| entry.name.ends_with(".log"));
         assert_eq!(logs.map(|entry| entry.bytes).sum::<u64>(), bytes);
-        let log_dir = disk.list(std::path::Path::new("log")).await.unwrap();
-        assert!(log_dir.iter().all(|entry| entry.is_dir), "{log_dir:?}");
+        let files = files_for_kafka(&disk).await;
+        let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        assert_eq!(
+            files,
+            [
+                file(".kafka_cleanshutdown", "{\"version\":0,\"brokerEpoch\":12}"),
+                file("log-start-offset-checkpoint", "0\n1\nt1 0 5\n"),
+                file(
+                    "recovery-point-offset-checkpoint",
+                    "0\n2\nt1 0 120\nt2 0 0\n"
+                ),
+                file("replication-offset-checkpoint", "0\n2\nt1 0 120\nt2 0 0\n"),
+            ]
+        );
         let disk = disk.crash(6);
         let node = start(&disk, 2, &handle).await;
+        let files = files_for_kafka(&disk).await;
+        assert!(
+            files.iter().all(|(name, _)| !name.starts_with('.')),
+            "{files:?}"
+        );
         assert!(
             node.report.clean && node.report.moved_bytes == 0,
             "{:?}",

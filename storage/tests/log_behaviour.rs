@@ -120,6 +120,8 @@ fn searches_by_time_find_the_record() {
             .log
             .delete_records(Offset(5), &mut harness.journal)
             .unwrap();
+        assert_eq!(harness.search(query(0)).await, Some((0, 10)));
+        harness.start_durable();
         assert_eq!(harness.search(query(0)).await, Some((5, 50)));
     });
 }

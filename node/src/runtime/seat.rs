@@ -17,7 +17,7 @@ use thalweg_coordinator::controller::brokers::Start;
 use thalweg_storage::disk::probe::Probe;
 use thalweg_storage::disk::uring::UringDisk;
 use thalweg_storage::recover::{Report, mark_clean};
-use thalweg_storage::store::{PartitionSpec, Store, StoreConfig};
+use thalweg_storage::store::{PartitionSpec, StoppedLog, Store, StoreConfig};
 use thalweg_wire::ids::ShardId;
 
 use super::start::{self, StartError};
@@ -295,11 +295,27 @@ async fn stop(room: &Rc<Room>) -> Result<(), StartError> {
         let _gone = tell(room, shard, Message::Quiet).await;
     }
     room.quiet().await;
+    let broker_epoch = room.core().map_or(-1, |core| own_epoch(&core));
+    let mut stopped = Vec::new();
     for shard in others(room) {
-        tell(room, shard, Message::Halt).await?;
+        let halted = room.host.send(shard, Message::Halt).await;
+        match halted.map_err(Fault::from)?.await {
+            Ok(Reply::Stopped(logs)) => stopped.extend(logs?),
+            _ => return Err(Fault::from(crate::shard::host::Gone).into()),
+        }
     }
-    room.halt().await?;
-    Ok(mark_clean(&room.disk).await?)
+    stopped.extend(room.halt().await?);
+    for shard in others(room) {
+        tell(room, shard, Message::End).await?;
+    }
+    Ok(mark_clean(&room.disk, &stopped, broker_epoch).await?)
+}
+
+/// The epoch of this node's registration; -1 before it has one.
+fn own_epoch(core: &ShardCore<UringDisk>) -> i64 {
+    let image = core.image();
+    let broker = image.brokers.get(&core.node.id);
+    broker.map_or(-1, |broker| broker.epoch)
 }
 
 async fn tell(room: &Room, shard: ShardId, message: Message) -> Result<(), Fault> {
@@ -326,10 +342,12 @@ impl Room {
                 room.quiet().await;
                 Reply::Done
             }),
-            Message::Halt => Box::pin(async move {
-                let halted = room.halt().await;
+            Message::Halt => {
+                Box::pin(async move { Reply::Stopped(room.halt().await.map_err(told)) })
+            }
+            Message::End => Box::pin(async move {
                 room.over.notify();
-                Reply::Changed(halted.map_err(told))
+                Reply::Done
             }),
             message => match self.core() {
                 Some(core) => core.serve(from, message),
@@ -402,14 +420,13 @@ impl Room {
     }
 
     /// The journal is emptied and says so.
-    async fn halt(&self) -> Result<(), StartError> {
+    async fn halt(&self) -> Result<Vec<StoppedLog>, StartError> {
         let Some(core) = self.core() else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         *self.core.borrow_mut() = None;
         core.groups.stop();
-        core.store.stop_clean(self.host.now().wall).await?;
-        Ok(())
+        Ok(core.store.stop_clean(self.host.now().wall).await?)
     }
 }
 

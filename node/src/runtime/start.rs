@@ -206,7 +206,9 @@ pub async fn recover<D: Disk>(
     node: &NodeFacts,
     now: TimestampMs,
 ) -> Result<Recovered, StartError> {
-    let mut recovery = Recovery::read(disk.clone(), config, node.shards, now).await?;
+    // Any id will do that no start had before.
+    let journal = node.incarnation;
+    let mut recovery = Recovery::read(disk.clone(), config, node.shards, now, journal).await?;
     let metadata = recovery.metadata().await?;
     let mut reader = LogReader::new();
     reader.apply(&metadata)?;

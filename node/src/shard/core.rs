@@ -263,7 +263,11 @@ impl<D: Disk> ShardCore<D> {
             }
             // What opens and ends a shard is for whoever holds this core; jobs of groups come from
             // other shards alone.
-            Message::Group(_) | Message::Open(_) | Message::Quiet | Message::Halt => Reply::Done,
+            Message::Group(_)
+            | Message::Open(_)
+            | Message::Quiet
+            | Message::Halt
+            | Message::End => Reply::Done,
             Message::Scrape => Reply::Metrics(Box::new(Scrape {
                 snapshot: self.snapshot(),
                 stages: self.metrics.stages.summaries(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use thalweg_storage::log::TimestampQuery;
 use thalweg_storage::log::{AbortedSpan, EpochEnd, FoundOffset, LogConfig, PartitionView, Piece};
-use thalweg_storage::store::{Health, Isolation, NewPartition, PartitionSpec};
+use thalweg_storage::store::{Health, Isolation, NewPartition, PartitionSpec, StoppedLog};
 use thalweg_wire::batch::BatchSummary;
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
@@ -72,8 +72,10 @@ pub enum Message {
     GroupAnswers(Vec<Parcel>),
     /// Read no more requests and answer what was read. Answered with `Done`.
     Quiet,
-    /// Stop your store; your last message. Answered with `Changed`.
+    /// Stop your store. Answered with `Stopped`.
     Halt,
+    /// All stores have stopped: your last message. Answered with `Done`.
+    End,
     /// Show your counters. Answered with `Metrics`.
     Scrape,
 }
@@ -91,6 +93,8 @@ pub enum Reply {
     Queried(Vec<Result<QueryAnswer, Fault>>),
     /// A change of partitions came to this.
     Changed(Result<(), Fault>),
+    /// The shard has stopped; what it left of each partition.
+    Stopped(Result<Vec<StoppedLog>, Fault>),
     /// What became of the request.
     Answered(Carried),
     /// The session, if it is still there.

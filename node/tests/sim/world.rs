@@ -356,12 +356,13 @@ impl Node {
 
     /// Stops as SIGTERM does.
     pub(crate) async fn stop(&self) -> Result<(), String> {
+        let mut logs = Vec::new();
         for core in self.cores.iter().rev() {
             core.groups.stop();
             let stopped = core.store.stop_clean(self.now()).await;
-            stopped.map_err(|error| format!("a clean stop failed: {error}"))?;
+            logs.extend(stopped.map_err(|error| format!("a clean stop failed: {error}"))?);
         }
-        let marked = recover::mark_clean(&self.disk).await;
+        let marked = recover::mark_clean(&self.disk, &logs, 1).await;
         marked.map_err(|error| format!("a clean stop failed: {error}"))
     }
 }

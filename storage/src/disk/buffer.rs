@@ -25,6 +25,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::BLOCK_BYTES;
 
+/// Blocks of at least this size lie in large pages where the kernel has them. Only recovery makes
+/// such blocks, for whole journal files: with small pages, taking them into the address space cost
+/// as much as checking what was read.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
 /// Bytes of all live blocks of the process, for the window's accounting and for `/metrics`.
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BLOCKS: AtomicUsize = AtomicUsize::new(0);
@@ -55,8 +60,12 @@ unsafe impl Sync for Block {}
 
 impl Block {
     fn layout(capacity: usize) -> Layout {
-        Layout::from_size_align(capacity, BLOCK_BYTES)
-            .expect("a buffer's size fits the address space")
+        let align = if capacity < HUGE_PAGE_BYTES {
+            BLOCK_BYTES
+        } else {
+            HUGE_PAGE_BYTES
+        };
+        Layout::from_size_align(capacity, align).expect("a buffer's size fits the address space")
     }
 
     fn new(capacity: usize) -> Self {
@@ -72,6 +81,17 @@ impl Block {
         let Some(start) = NonNull::new(start) else {
             handle_alloc_error(layout)
         };
+        if capacity >= HUGE_PAGE_BYTES {
+            // SAFETY: the range is what was just allocated; the advice changes no content.
+            // Where the kernel has no large pages, small ones serve as well.
+            let _advised = unsafe {
+                rustix::mm::madvise(
+                    start.as_ptr().cast(),
+                    capacity - capacity % HUGE_PAGE_BYTES,
+                    rustix::mm::Advice::LinuxHugepage,
+                )
+            };
+        }
         LIVE_BYTES.fetch_add(capacity, Ordering::Relaxed);
         LIVE_BLOCKS.fetch_add(1, Ordering::Relaxed);
         Self { start, capacity }
@@ -237,29 +257,57 @@ impl Memory {
     pub fn freeze(self) -> Slice {
         self.slice(0..self.len)
     }
-
-    /// Where the kernel may write; see [`Memory::assume_len`].
-    pub(in crate::disk) fn kernel_address(&mut self) -> *mut u8 {
-        assert!(
-            Arc::get_mut(&mut self.block).is_some(),
-            "the kernel writes only into unshared memory"
-        );
-        self.block.address(0)
-    }
-
-    /// Says that the kernel has filled the first `len` bytes.
-    ///
-    /// # Safety
-    /// The first `len` bytes are initialised, and the kernel no longer writes to any of them.
-    pub(in crate::disk) unsafe fn assume_len(&mut self, len: usize) {
-        assert!(len <= self.capacity());
-        self.len = len;
-    }
 }
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Memory({} of {})", self.len, self.capacity())
+    }
+}
+
+/// A part of a fresh block that only the kernel writes to, once.
+pub(in crate::disk) struct Space {
+    block: Arc<Block>,
+    from: usize,
+    bytes: usize,
+}
+
+impl Space {
+    /// Room for `bytes` in parts of at most `each`: every byte of the block is in one part only.
+    pub(in crate::disk) fn parts(bytes: usize, each: usize) -> Vec<Self> {
+        let block = Arc::new(Block::new(bytes.next_multiple_of(BLOCK_BYTES)));
+        let part = |from| Self {
+            block: Arc::clone(&block),
+            from,
+            bytes: each.min(bytes - from),
+        };
+        match bytes {
+            0 => vec![part(0)],
+            _ => (0..bytes).step_by(each).map(part).collect(),
+        }
+    }
+
+    /// Bytes that fit.
+    pub(in crate::disk) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where the kernel may write.
+    pub(in crate::disk) fn address(&mut self) -> *mut u8 {
+        self.block.address(self.from)
+    }
+
+    /// What the kernel has filled.
+    ///
+    /// # Safety
+    /// The first `len` bytes are initialised, and the kernel no longer writes to any of them.
+    pub(in crate::disk) unsafe fn filled(self, len: usize) -> Slice {
+        assert!(len <= self.bytes);
+        Slice {
+            block: self.block,
+            from: self.from,
+            len,
+        }
     }
 }
 
@@ -301,6 +349,17 @@ impl Slice {
             from: self.from + range.start,
             len: range.end - range.start,
         }
+    }
+
+    /// This slice and the bytes that follow it at once in the same memory; `None` if `next` is
+    /// not those.
+    pub(in crate::disk) fn joined(&self, next: &Self) -> Option<Self> {
+        let follows = Arc::ptr_eq(&self.block, &next.block) && self.from + self.len == next.from;
+        follows.then(|| Self {
+            block: Arc::clone(&self.block),
+            from: self.from,
+            len: self.len + next.len,
+        })
     }
 
     /// True where direct I/O can take the slice as it is: whole blocks on block addresses.
@@ -385,6 +444,37 @@ mod tests {
     fn an_empty_memory_is_harmless() {
         let slice = Memory::new(0).freeze();
         assert!(slice.is_empty() && slice.sub(0..0).is_empty() && slice.is_whole_blocks());
+    }
+
+    #[test]
+    fn parts_of_a_space_join_to_one_slice_in_their_order() {
+        for (bytes, counts) in [
+            (0, vec![0]),
+            (4096, vec![4096]),
+            (10_000, vec![4096, 4096, 1808]),
+        ] {
+            let parts = Space::parts(bytes, 4096);
+            let filled: Vec<Slice> = parts
+                .into_iter()
+                .zip(1..)
+                .map(|(mut part, mark)| {
+                    let len = part.bytes();
+                    // SAFETY: the part's own bytes, which nobody else refers to.
+                    unsafe { part.address().write_bytes(mark, len) }
+                    // SAFETY: just written.
+                    unsafe { part.filled(len) }
+                })
+                .collect();
+            let lengths: Vec<usize> = filled.iter().map(|part| part.len()).collect();
+            assert_eq!(lengths, counts);
+            let mut all = filled[0].clone();
+            for part in &filled[1..] {
+                assert!(part.joined(&all).is_none());
+                all = all.joined(part).unwrap();
+            }
+            assert_eq!(all.len(), bytes);
+            assert!((0..bytes).all(|at| usize::from(all[at]) == 1 + at / 4096));
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod memory;
 pub mod ring;
 pub mod uring;
 mod helper;
+mod pieces;
 pub mod probe;
 pub mod resident;
 pub mod lock;
@@ -135,6 +136,8 @@ pub trait Disk: Clone + 'static {
     fn replace_file(&self, path: &Path, bytes: &[u8]) -> impl Future<Output = DiskResult<()>>;
     /// Makes names created, renamed or removed in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> impl Future<Output = DiskResult<()>>;
+    /// [`Disk::sync_dir`] of many: one flush for all where the disk can.
+    fn sync_dirs(&self, dirs: &[PathBuf]) -> impl Future<Output = DiskResult<()>>;
     /// Makes everything written so far to `files` durable, new extents and sizes included
     /// (`syncfs`, or `fdatasync` of each of `files`, whichever is cheaper for their number). Files
     /// not named and names of any kind may or may not be covered: names are for `sync_dir`. An
@@ -176,6 +179,14 @@ fn assert_writable(position: u64, parts: &[Slice]) -> usize {
     parts.iter().map(|part| part.len()).sum()
 }
 
+/// Callers' side of [`File::read_long`].
+fn assert_long(position: u64, bytes: usize) {
+    assert!(
+        position.is_multiple_of(BLOCK_BYTES as u64) && bytes.is_multiple_of(BLOCK_BYTES),
+        "read of {bytes} at {position}"
+    );
+}
+
 /// Callers' side of [`File::read_at`].
 fn assert_readable(position: u64, bytes: usize) {
     assert!(
@@ -203,6 +214,10 @@ pub trait File: Clone + 'static {
     /// Reads up to `bytes` (a multiple of the block, at most [`IO_BYTES_MAX`]) from a
     /// block-aligned position; shorter at the end of the file.
     fn read_at(&self, position: u64, bytes: usize) -> impl Future<Output = DiskResult<Slice>>;
+    /// Reads like [`File::read_at`], any number of blocks: in pieces of [`IO_BYTES_MAX`] that are
+    /// under way at the same time, into one memory without copying. For recovery, which reads
+    /// journal files whole.
+    fn read_long(&self, position: u64, bytes: usize) -> impl Future<Output = DiskResult<Slice>>;
     /// Reads like [`File::read_at`], but through the page cache, so that its pages are there for
     /// sendfile afterwards; a direct read where the disk has no page cache.
     fn read_cached(&self, position: u64, bytes: usize) -> impl Future<Output = DiskResult<Slice>>;

@@ -32,7 +32,8 @@ use std::task::Waker;
 use io_uring::squeue::Entry;
 use io_uring::{IoUring, opcode, types};
 
-use super::{Memory, Slice};
+use super::Slice;
+use super::buffer::Space;
 pub use operation::Readiness;
 pub(in crate::disk) use operation::{Durable, Operation};
 use slots::{Resource, Slots};
@@ -177,23 +178,21 @@ impl Ring {
         )
     }
 
-    /// Reads into `memory` from its beginning, up to `bytes`; comes back with it.
+    /// Reads as much as `space` takes; comes back with it.
     pub(in crate::disk) fn read(
         &self,
         file: &Arc<OwnedFd>,
         position: u64,
-        mut memory: Memory,
-        bytes: usize,
+        mut space: Space,
     ) -> Operation {
-        assert!(bytes <= memory.capacity());
-        let count = u32::try_from(bytes).expect("at most IO_BYTES_MAX");
-        let read = opcode::Read::new(types::Fd(file.as_raw_fd()), memory.kernel_address(), count)
+        let count = u32::try_from(space.bytes()).expect("at most IO_BYTES_MAX");
+        let read = opcode::Read::new(types::Fd(file.as_raw_fd()), space.address(), count)
             .offset(position)
             .build();
         self.start(
             Resource::Read {
                 file: Arc::clone(file),
-                memory,
+                space,
             },
             [Some(read), None],
         )

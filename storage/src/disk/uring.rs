@@ -21,19 +21,19 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::buffer::Space;
 use super::helper::Helper;
+use super::pieces::{Piece, pieces_of, whole};
 use super::probe::{Probe, WriteThrough};
 use super::ring::{Durable, Operation, Ring};
 use super::{
-    Counters, Disk, DiskError, DiskResult, Entry, File, IO_BYTES_MAX, Memory, OpenMode, Slice,
+    Counters, Disk, DiskError, DiskResult, Entry, File, IO_BYTES_MAX, OpenMode, Slice, assert_long,
     assert_readable, assert_writable, temporary_path,
 };
 
 /// Barriers of more files than this are a syncfs. Measured on ext4 for 64 files: 0.5 to 1 ms against
 /// 10 ms by file; for a handful the file system's other dirty data would cost more.
 pub const BARRIER_FILES_MAX: usize = 8;
-/// Most parts that the kernel takes in one gathered write.
-const PARTS_MAX: usize = 1024;
 
 struct Shared {
     root: PathBuf,
@@ -187,6 +187,17 @@ impl Disk for UringDisk {
             .await
     }
 
+    async fn sync_dirs(&self, dirs: &[PathBuf]) -> DiskResult<()> {
+        if dirs.len() > BARRIER_FILES_MAX {
+            // A syncfs commits names as well.
+            return self.barrier(&[]).await;
+        }
+        for dir in dirs {
+            self.sync_dir(dir).await?;
+        }
+        Ok(())
+    }
+
     async fn barrier(&self, files: &[UringFile]) -> DiskResult<()> {
         if (1..=BARRIER_FILES_MAX).contains(&files.len()) {
             let under_way: Vec<_> = files.iter().map(UringFile::start_sync).collect();
@@ -280,20 +291,43 @@ impl UringFile {
         )
     }
 
+    /// Reads in pieces side by side, into one memory; ends where the file does.
     async fn read_from(
         &self,
         descriptor: &Arc<OwnedFd>,
         position: u64,
         bytes: usize,
     ) -> DiskResult<Slice> {
-        let read = self
-            .ring()
-            .read(descriptor, position, Memory::new(bytes), bytes);
-        let memory = read
-            .await
-            .into_memory()
-            .map_err(|cause| self.told("read", cause))?;
-        Ok(memory.freeze())
+        let mut at = position;
+        let under_way: Vec<_> = Space::parts(bytes, IO_BYTES_MAX)
+            .into_iter()
+            .map(|part| {
+                let (from, wanted) = (at, part.bytes());
+                at += wanted as u64;
+                (self.ring().read(descriptor, from, part), wanted)
+            })
+            .collect();
+        let mut whole: Option<Slice> = None;
+        let mut ended = false;
+        let mut failed = None;
+        for (read, wanted) in under_way {
+            // All are awaited, whatever became of those before.
+            match read.await.into_slice() {
+                Ok(part) if !ended => {
+                    ended = part.len() < wanted;
+                    whole = match whole {
+                        Some(front) => front.joined(&part),
+                        None => Some(part),
+                    };
+                }
+                Ok(_) => {}
+                Err(cause) => failed = failed.or(Some(cause)),
+            }
+        }
+        match (failed, whole) {
+            (Some(cause), _) => Err(self.told("read", cause)),
+            (None, whole) => Ok(whole.expect("a read has at least one part")),
+        }
     }
 
     /// A blocking call on the file's descriptor.
@@ -351,6 +385,16 @@ impl File for UringFile {
         Ok(slice)
     }
 
+    async fn read_long(&self, position: u64, bytes: usize) -> DiskResult<Slice> {
+        assert_long(position, bytes);
+        let slice = self.read_from(self.descriptor(), position, bytes).await?;
+        self.inner.disk.count(|counters| {
+            counters.reads += bytes.div_ceil(IO_BYTES_MAX) as u64;
+            counters.read_bytes += slice.len() as u64;
+        });
+        Ok(slice)
+    }
+
     async fn read_cached(&self, position: u64, bytes: usize) -> DiskResult<Slice> {
         assert_readable(position, bytes);
         match self.buffered().await? {
@@ -403,55 +447,6 @@ impl File for UringFile {
             self.inner.buffered.get_or_init(|| Arc::new(opened)),
         )))
     }
-}
-
-/// Part of a write that is one operation.
-struct Piece {
-    position: u64,
-    parts: Vec<Slice>,
-    bytes: usize,
-}
-
-/// Cuts a write into pieces of at most [`IO_BYTES_MAX`] bytes and [`PARTS_MAX`] parts.
-fn pieces_of(position: u64, parts: Vec<Slice>) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::with_capacity(1);
-    let mut position = position;
-    for part in parts {
-        let mut rest = part;
-        while !rest.is_empty() {
-            let room = |piece: &Piece| {
-                if piece.parts.len() < PARTS_MAX {
-                    IO_BYTES_MAX - piece.bytes
-                } else {
-                    0
-                }
-            };
-            if pieces.last().is_none_or(|piece| room(piece) == 0) {
-                pieces.push(Piece {
-                    position,
-                    parts: Vec::new(),
-                    bytes: 0,
-                });
-            }
-            let piece = pieces.last_mut().expect("pushed just now");
-            let count = rest.len().min(room(piece));
-            piece.parts.push(rest.sub(0..count));
-            piece.bytes += count;
-            position += count as u64;
-            rest = rest.sub(count..rest.len());
-        }
-    }
-    pieces
-}
-
-fn whole(bytes: usize, expected: usize) -> Result<(), Error> {
-    if bytes == expected {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::WriteZero,
-        format!("short write: {bytes} of {expected} bytes"),
-    ))
 }
 
 fn list(place: &Path) -> Result<Vec<Entry>, Error> {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use thalweg_wire::ids::{Offset, PartitionId};
 
 use super::entry::{APPEND_OVERHEAD_BYTES, Entry, EntrySink, MORE, Place};
-use super::round::RoundBuilder;
+use super::round::{RoundBuilder, Touched};
 
 /// A cut leaves at least this much on either side, so that no round ends with crumbs.
 const CUT_BYTES_MIN: usize = 512;
@@ -107,8 +107,12 @@ impl RoundQueue {
 
     /// The newest round makes a partition durable up to an offset.
     pub(crate) fn touch(&mut self, partition: PartitionId, next: Offset) {
+        self.note(Touched::Records(partition, next));
+    }
+
+    fn note(&mut self, touched: Touched) {
         if let Some(round) = self.rounds.back_mut() {
-            round.touch(partition, next);
+            round.touch(touched);
         }
     }
 
@@ -217,6 +221,10 @@ impl EntrySink for RoundQueue {
                 bytes: &bytes[from..to],
             }),
             Entry::ProducerState { partition, bytes } => self.put_state(partition, bytes),
+            Entry::LogStart { partition, offset } => {
+                self.put(&entry, 0);
+                self.note(Touched::LogStart(partition, offset));
+            }
             _ => {
                 self.put(&entry, 0);
             }

@@ -1,5 +1,5 @@
 //! Reads a journal back: which rounds count, and whether what is missing was torn or has rotted.
-//! Pure: the content of the files comes in.
+//! Pure: the content of the files comes in, file by file.
 //!
 //! A block begins a round if its header is sound and names this journal and shard, and its payload
 //! has the right checksum. Sound rounds with following numbers, each naming the checksum of the
@@ -44,6 +44,8 @@ pub(crate) struct FoundRound {
     pub(crate) file: FileIndex,
     pub(crate) position: u64,
     pub(crate) payload: Slice,
+    /// The newest trim in it, 0 for none.
+    pub(crate) trim: u64,
 }
 
 /// What counts of a journal.
@@ -68,12 +70,10 @@ pub(crate) enum ReplayError {
     Entry { round: u64, cause: EntryError },
 }
 
-/// Finds what counts in a journal's files.
-pub(crate) fn replay(
-    files: &[(FileIndex, Slice)],
-    wanted: &Wanted,
-) -> Result<Replayed, ReplayError> {
-    let found = sound_rounds(files, wanted);
+/// Finds what counts among the sound rounds of a journal's files.
+pub(crate) fn replay(rounds: Vec<FoundRound>, wanted: &Wanted) -> Result<Replayed, ReplayError> {
+    let numbered = rounds.into_iter().map(|round| (round.header.round, round));
+    let found: BTreeMap<u64, FoundRound> = numbered.collect();
     let vouching = found
         .values()
         .max_by_key(|round| (round.header.durable_through, round.header.round))
@@ -98,11 +98,8 @@ pub(crate) fn replay(
         });
     };
     let (begin, end) = run;
-    let rounds: Vec<FoundRound> = found
-        .range(begin..=end)
-        .map(|(_, round)| round.clone())
-        .collect();
-    let start = live_from(&rounds)?.max(wanted.first);
+    let trims = found.range(begin..=end).map(|(_, round)| round.trim);
+    let start = trims.max().unwrap_or(0).max(wanted.first);
     if begin > start && wanted.mutation != Mutation::UncheckedRounds {
         return Err(ReplayError::Rot {
             round: begin - 1,
@@ -111,34 +108,19 @@ pub(crate) fn replay(
     }
     Ok(Replayed {
         newest: end,
-        checksum: rounds.last().map_or(0, |round| round.checksum),
-        rounds: rounds
-            .into_iter()
-            .filter(|round| round.header.round >= start)
+        checksum: found.get(&end).map_or(0, |round| round.checksum),
+        rounds: found
+            .into_values()
+            .filter(|round| (start..=end).contains(&round.header.round))
             .collect(),
         torn: newest_found > end,
     })
 }
 
-/// All sound rounds, whether they count or not.
-pub(crate) fn sound_rounds(
-    files: &[(FileIndex, Slice)],
-    wanted: &Wanted,
-) -> BTreeMap<u64, FoundRound> {
-    let mut found = BTreeMap::new();
-    for (file, content) in files {
-        collect(*file, content, wanted, &mut found);
-    }
-    found
-}
-
-/// Sound rounds of one file.
-fn collect(
-    file: FileIndex,
-    content: &Slice,
-    wanted: &Wanted,
-    found: &mut BTreeMap<u64, FoundRound>,
-) {
+/// Sound rounds of one file, whether they count or not. This is where checksums are computed, once
+/// for every byte of a journal.
+pub(crate) fn sound_rounds(file: FileIndex, content: &Slice, wanted: &Wanted) -> Vec<FoundRound> {
+    let mut found = Vec::new();
     let unchecked = wanted.mutation == Mutation::UncheckedRounds;
     let mut at = 0;
     while at + BLOCK_BYTES <= content.len() {
@@ -156,15 +138,18 @@ fn collect(
                 file,
                 position: at as u64,
                 payload: content.sub(from..to),
+                trim: 0,
             })
         });
-        let Some(round) = sound else {
+        let Some(mut round) = sound else {
             at += BLOCK_BYTES;
             continue;
         };
         at += round.header.padded_bytes();
-        found.insert(round.header.round, round);
+        round.trim = newest_trim(&round);
+        found.push(round);
     }
+    found
 }
 
 /// First and last number of the run that holds `anchor`.
@@ -190,17 +175,13 @@ fn run_around(found: &BTreeMap<u64, FoundRound>, anchor: u64) -> Option<(u64, u6
     Some((begin.header.round, end.header.round))
 }
 
-/// The newest trim among the rounds, 0 for none.
-fn live_from(rounds: &[FoundRound]) -> Result<u64, ReplayError> {
-    let mut start = 0;
-    for round in rounds {
-        for entry in entries(round) {
-            if let (Entry::Trim { rounds_below }, _) = entry? {
-                start = start.max(rounds_below);
-            }
-        }
-    }
-    Ok(start)
+/// The newest trim of a round, 0 for none. What cannot be read is told of when it is applied.
+fn newest_trim(round: &FoundRound) -> u64 {
+    let trims = entries(round).filter_map(|entry| match entry {
+        Ok((Entry::Trim { rounds_below }, _)) => Some(rounds_below),
+        _ => None,
+    });
+    trims.max().unwrap_or(0)
 }
 
 /// The entries of a round, with their flags.
@@ -271,11 +252,10 @@ mod tests {
     }
 
     fn run(files: Vec<Vec<u8>>) -> Result<(Vec<u64>, u64, bool), ReplayError> {
-        let files: Vec<_> = (0..)
-            .map(FileIndex)
-            .zip(files.into_iter().map(Slice::from_vec))
-            .collect();
-        let replayed = replay(&files, &WANTED)?;
+        let files = (0..).map(FileIndex).zip(files);
+        let rounds = files
+            .flat_map(|(file, content)| sound_rounds(file, &Slice::from_vec(content), &WANTED));
+        let replayed = replay(rounds.collect(), &WANTED)?;
         let numbers = replayed.rounds.iter().map(|round| round.header.round);
         Ok((numbers.collect(), replayed.newest, replayed.torn))
     }

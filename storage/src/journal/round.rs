@@ -125,8 +125,14 @@ pub(crate) struct Seal {
     pub(crate) durable_through: u64,
 }
 
-/// A partition whose records up to an offset are in a round.
-pub(crate) type Touched = (PartitionId, Offset);
+/// What a round makes durable of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Touched {
+    /// Its records up to an offset.
+    Records(PartitionId, Offset),
+    /// Its log start.
+    LogStart(PartitionId, Offset),
+}
 
 /// A round that still takes entries.
 #[derive(Debug)]
@@ -149,7 +155,7 @@ pub(crate) struct SealedRound {
     pub(crate) bytes: usize,
     /// Its checksum, which the next round names.
     pub(crate) checksum: u32,
-    /// Whose records it makes durable.
+    /// What it makes durable, in order.
     pub(crate) touched: Vec<Touched>,
 }
 
@@ -205,9 +211,9 @@ impl RoundBuilder {
         }
     }
 
-    /// Notes that the round makes a partition durable up to an offset.
-    pub(crate) fn touch(&mut self, partition: PartitionId, next: Offset) {
-        self.touched.push((partition, next));
+    /// Notes what the round makes durable.
+    pub(crate) fn touch(&mut self, touched: Touched) {
+        self.touched.push(touched);
     }
 
     fn put(&mut self, mut part: &[u8]) {

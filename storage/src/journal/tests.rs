@@ -8,7 +8,7 @@ use thalweg_wire::ids::{Offset, PartitionId, PartitionIndex, ShardId, Uuid};
 
 use super::entry::{Entry, EntrySink, Place};
 use super::pool::FileIndex;
-use super::replay::{Replayed, Wanted, entries, replay};
+use super::replay::{Replayed, Wanted, entries, replay, sound_rounds};
 use super::writer::{Journal, JournalStart, journal_dir, zeroed_file};
 use crate::disk::memory::FaultPlan;
 use crate::disk::{Disk, File, MemoryDisk, OpenMode};
@@ -59,7 +59,13 @@ async fn fresh(disk: &MemoryDisk, config: StoreConfig) -> Journal<MemoryDisk> {
 
 async fn read_back(disk: &MemoryDisk, mutation: Mutation) -> Option<Replayed> {
     let dir = journal_dir(ShardId(0));
-    let mut files = Vec::new();
+    let wanted = Wanted {
+        journal: ID,
+        shard: ShardId(0),
+        first: 1,
+        mutation,
+    };
+    let mut rounds = Vec::new();
     for entry in disk.list(&dir).await.unwrap() {
         let index = FileIndex::parse(&entry.name).unwrap();
         let file = disk
@@ -67,15 +73,10 @@ async fn read_back(disk: &MemoryDisk, mutation: Mutation) -> Option<Replayed> {
             .await
             .unwrap();
         let bytes = usize::try_from(file.length().await.unwrap()).unwrap();
-        files.push((index, file.read_at(0, bytes).await.unwrap()));
+        let content = file.read_at(0, bytes).await.unwrap();
+        rounds.extend(sound_rounds(index, &content, &wanted));
     }
-    let wanted = Wanted {
-        journal: ID,
-        shard: ShardId(0),
-        first: 1,
-        mutation,
-    };
-    replay(&files, &wanted).ok()
+    replay(rounds, &wanted).ok()
 }
 
 /// Positions acknowledged so far, with the round they were acknowledged by at the latest.

@@ -5,7 +5,7 @@
 //! gone with the next wake-up.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Poll, Waker};
@@ -110,6 +110,55 @@ pub(crate) async fn concurrently<T, F: Future<Output = T>>(
     })
     .await;
     results
+}
+
+/// Futures that are started ahead of their turn: a few run while the result of the oldest is used.
+pub(crate) struct Ahead<F: Future> {
+    running: VecDeque<Running<F>>,
+}
+
+enum Running<F: Future> {
+    Under(Pin<Box<F>>),
+    Done(F::Output),
+}
+
+impl<F: Future> Ahead<F> {
+    pub(crate) fn new() -> Self {
+        Self {
+            running: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Adds one behind the others; it begins with the next [`Ahead::next`].
+    pub(crate) fn push(&mut self, future: F) {
+        self.running.push_back(Running::Under(Box::pin(future)));
+    }
+
+    /// The result of the oldest; `None` if there is none. All others go on meanwhile.
+    pub(crate) async fn next(&mut self) -> Option<F::Output> {
+        poll_fn(|context| {
+            for one in &mut self.running {
+                if let Running::Under(future) = one
+                    && let Poll::Ready(result) = future.as_mut().poll(context)
+                {
+                    *one = Running::Done(result);
+                }
+            }
+            match self.running.pop_front() {
+                None => Poll::Ready(None),
+                Some(Running::Done(result)) => Poll::Ready(Some(result)),
+                Some(under) => {
+                    self.running.push_front(under);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
 }
 
 #[cfg(test)]

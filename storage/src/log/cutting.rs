@@ -35,7 +35,7 @@ impl Log {
         if offset > self.high_watermark || offset.0 < 0 {
             return Err(ReadError::OutOfRange {
                 offset,
-                log_start: self.log_start,
+                log_start: self.start_shown,
                 log_end: self.high_watermark,
             });
         }
@@ -78,25 +78,34 @@ impl Log {
         self.retention(query.now)
     }
 
-    /// Takes the oldest segments out of the log; their files are named by [`Log::take_removed`].
+    /// Raises the log start above the oldest segments. They leave the log by
+    /// [`Log::take_removed`], once that is durable.
     pub fn retain(&mut self, plan: RetainPlan, now: TimestampMs, sink: &mut impl EntrySink) {
         let count = plan.segments.min(self.segments.len());
         if count == self.segments.len() && self.segments.active().bytes > 0 {
             self.roll(now);
         }
-        for _ in 0..count {
-            let Some(segment) = self.segments.pop_oldest() else {
-                break;
-            };
-            self.raise_start(segment.next, sink);
-            self.remove(&segment);
+        let last = count.checked_sub(1);
+        let last = last.and_then(|at| self.segments.iter().nth(at));
+        if let Some(next) = last.map(|segment| segment.next) {
+            self.raise_start(next, sink);
         }
-        self.hints.clear();
     }
 
-    /// Files of segments that left the log, to be unlinked after the entries about it are durable.
-    /// Some may never have been made.
+    /// Takes segments below the log start, as far as that is durable, out of the log. Returns their
+    /// files, to be unlinked: some may never have been made.
     pub fn take_removed(&mut self) -> Vec<PathBuf> {
+        let start = self.start_shown;
+        while self
+            .segments
+            .iter()
+            .next()
+            .is_some_and(|oldest| oldest.next <= start)
+            && let Some(segment) = self.segments.pop_oldest()
+        {
+            self.remove(&segment);
+            self.hints.clear();
+        }
         std::mem::take(&mut self.removed)
     }
 
@@ -105,7 +114,6 @@ impl Log {
             return;
         }
         self.log_start = start;
-        self.epochs.cut_start(start);
         sink.push(Entry::LogStart {
             partition: self.spec.id,
             offset: start,

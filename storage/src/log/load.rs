@@ -24,7 +24,7 @@ use super::state::{self, StateEntry};
 use super::walk::Walk;
 use super::{Found, LoadError, Loaded, Log, LogSpec};
 use crate::chunks::Chain;
-use crate::disk::{BLOCK_BYTES, Disk, DiskError, File, OpenMode};
+use crate::disk::{BLOCK_BYTES, Disk, DiskError, File, OpenMode, Slice};
 use crate::epochs::{EpochEntry, Epochs};
 use crate::files;
 use crate::files::producers::{decode_snapshot, entry_of};
@@ -78,6 +78,7 @@ async fn load_once<D: Disk>(
         cut: found.cut,
         end: found.end,
         tail: found.tail.clone(),
+        held: &found.held,
         producers_from: Offset(0),
         log: Log::empty_at(spec.clone(), Offset(0)),
         rebuilt: Vec::new(),
@@ -99,6 +100,7 @@ struct Loader<'a, D: Disk> {
     cut: Option<(Place, Offset)>,
     end: Option<Place>,
     tail: Vec<u8>,
+    held: &'a [(Place, Slice)],
     /// Producer state is held as of this offset.
     producers_from: Offset,
     log: Log,
@@ -300,7 +302,7 @@ impl<D: Disk> Loader<'_, D> {
         let index = self.read(&segment.file(Kind::Index)).await?;
         let index = OffsetIndex::from_bytes(base, index, segment.bytes);
         let from = index.floor(self.producers_from).position;
-        let mut walk = Walk::begin(self.disk, segment, from, false).await?;
+        let mut walk = Walk::begin(self.disk, segment, from, false, self.held).await?;
         while let Some((facts, batch)) = walk.next().await? {
             if facts.base >= self.producers_from {
                 self.log
@@ -318,7 +320,7 @@ impl<D: Disk> Loader<'_, D> {
             return Ok(());
         };
         let limit = segment.bytes;
-        let mut walk = Walk::begin(self.disk, segment, start.position, unsure).await?;
+        let mut walk = Walk::begin(self.disk, segment, start.position, unsure, self.held).await?;
         let interval = self.log.spec.config.index_interval_bytes;
         if let Some(segment) = self.log.segments.get_mut(base) {
             segment.rewind(start.position, start.offset);

@@ -10,11 +10,12 @@ use thalweg_wire::batch::{BatchRef, Codec, Records, Scratch, inflate};
 use thalweg_wire::ids::{Offset, TimestampMs};
 
 use super::{Fed, FoundOffset, Log, Need, ReadError, Step, TimestampQuery};
-use crate::disk::{BLOCK_BYTES, IO_BYTES_MAX};
+use crate::disk::BLOCK_BYTES;
 use crate::journal::entry::Place;
-use crate::read::plan::{need_bytes, need_indexes};
+use crate::read::plan::{need_indexes, need_more};
+use crate::segment::BatchFacts;
 use crate::segment::name::Kind;
-use crate::segment::segment::{Indexes, Segment, Window};
+use crate::segment::segment::{Indexes, Segment, Walked, Window};
 use crate::segment::time_index::{self, TimeEntry, TimeIndex};
 
 /// Largest batch that a search inflates. Larger ones are answered with their first record.
@@ -78,7 +79,7 @@ impl Log {
             epoch: self.epochs.at(offset),
         };
         match query {
-            TimestampQuery::Earliest => Ok(Step::Done(Some(of(self.log_start)))),
+            TimestampQuery::Earliest => Ok(Step::Done(Some(of(self.start_shown)))),
             TimestampQuery::Latest => Ok(Step::Done(Some(FoundOffset {
                 epoch: self.epochs.latest(),
                 ..of(upper)
@@ -164,7 +165,7 @@ impl Log {
             TimestampQuery::AtOrAfter(timestamp) => (timestamp, time_index.floor(timestamp).offset),
             _ => (max.timestamp, max.offset),
         };
-        let from = self.log_start;
+        let from = self.start_shown;
         Next::Stage(Stage::Batch {
             at: Place {
                 segment: segment.base,
@@ -178,40 +179,31 @@ impl Log {
         let Some(segment) = self.segments.get(at.segment) else {
             return Ok(Next::Stage(Stage::Segment));
         };
-        let mut position = at.position;
-        while position < segment.bytes {
-            let place = Place { position, ..at };
-            let batch = match segment.header(position, window) {
-                Ok(Some(batch)) => batch,
-                Ok(None) => return Err(ReadError::Corrupt(place)),
-                Err(_) => {
-                    let need = need_more(segment, position, window)?;
-                    return Ok(Next::Need(need, Stage::Batch { at: place, target }));
-                }
-            };
-            if batch.max_timestamp >= target.timestamp && batch.last >= target.from {
-                return Ok(Next::Stage(Stage::Record {
-                    at: place,
-                    target,
-                    gathered: Gathered {
-                        total: batch.bytes,
-                        bytes: Vec::new(),
-                    },
-                }));
-            }
-            position += batch.bytes;
-        }
-        // The time index of this segment promised too much: go on behind it.
-        Ok(match self.segments.after(at.segment) {
-            Some(next) => Next::Stage(Stage::Batch {
-                at: Place {
-                    segment: next.base,
-                    position: 0,
-                },
+        let is_it = |batch: &BatchFacts| {
+            batch.max_timestamp >= target.timestamp && batch.last >= target.from
+        };
+        let place = |position| Place { position, ..at };
+        match segment.walk(at.position, window, is_it) {
+            Walked::Found(position, batch) => Ok(Next::Stage(Stage::Record {
+                at: place(position),
                 target,
+                gathered: Gathered {
+                    total: batch.bytes,
+                    bytes: Vec::new(),
+                },
+            })),
+            Walked::Corrupt(position) => Err(ReadError::Corrupt(place(position))),
+            Walked::Unread(position) => {
+                let need = need_more(segment, position, SCAN_BYTES, window)?;
+                let at = place(position);
+                Ok(Next::Need(need, Stage::Batch { at, target }))
+            }
+            // The time index of this segment promised too much: go on behind it.
+            Walked::Passed => Ok(match self.segments.begin_after(at.segment) {
+                Some(at) => Next::Stage(Stage::Batch { at, target }),
+                None => Next::Done(None),
             }),
-            None => Next::Done(None),
-        })
+        }
     }
 
     fn find_record(
@@ -233,7 +225,7 @@ impl Log {
             let peeked = segment.peek(position, window, &mut bytes[from..]);
             if take == 0 || peeked.is_err() {
                 bytes.truncate(from);
-                let need = need_more(segment, position, window)?;
+                let need = need_more(segment, position, SCAN_BYTES, window)?;
                 let gathered = Gathered { total, bytes };
                 let stage = Stage::Record {
                     at,
@@ -282,20 +274,6 @@ pub(super) fn need_max(segment: &Segment) -> Need {
         segment: segment.base,
         position: last - last % BLOCK_BYTES as u64,
         bytes: 2 * BLOCK_BYTES,
-    }
-}
-
-/// A read of the log from `missing` on; if just that was read, the file lacks what it must hold.
-fn need_more(segment: &Segment, missing: u64, window: Window<'_>) -> Result<Need, ReadError> {
-    let need = need_bytes(segment, missing, SCAN_BYTES.min(IO_BYTES_MAX));
-    match &need {
-        Need::Bytes { position, .. } if window.holds(segment.base, *position) => {
-            Err(ReadError::Corrupt(Place {
-                segment: segment.base,
-                position: missing,
-            }))
-        }
-        _ => Ok(need),
     }
 }
 

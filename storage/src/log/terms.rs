@@ -287,6 +287,10 @@ pub struct Found {
     pub epochs: Vec<(Epoch, Offset)>,
     /// The newest producer-state entry.
     pub state: Option<Vec<u8>>,
+    /// Bytes of segments that the journals hold, in order and without a gap up to the end of each
+    /// segment: they are taken from here, not from the files, and their checksums are not computed
+    /// again.
+    pub held: Vec<(Place, Slice)>,
 }
 
 /// A log that was loaded, and what its directory still needs.

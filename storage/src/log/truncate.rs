@@ -269,6 +269,7 @@ impl Log {
         self.producers = built.producers;
         self.next = end;
         self.log_start = self.log_start.min(end);
+        self.start_shown = self.start_shown.min(end);
         self.waiting.retain(|(next, _)| *next <= end);
         if self.durable.0 >= end {
             self.durable = (end, at);

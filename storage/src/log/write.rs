@@ -82,7 +82,7 @@ impl Log {
             log_append_time,
             duplicate: false,
             end: self.next,
-            log_start: self.log_start,
+            log_start: self.start_shown,
         })
     }
 
@@ -106,7 +106,7 @@ impl Log {
             log_append_time: None,
             duplicate: false,
             end: self.next,
-            log_start: self.log_start,
+            log_start: self.start_shown,
         })
     }
 
@@ -152,7 +152,7 @@ impl Log {
             log_append_time: append_time.then_some(memo.timestamp),
             duplicate: true,
             end: memo.last_offset.plus(1),
-            log_start: self.log_start,
+            log_start: self.start_shown,
         }
     }
 

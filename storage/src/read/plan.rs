@@ -19,7 +19,7 @@ use crate::log::{Fed, Log, Need, Piece, ReadError, ReadPlan, ReadSpec, Step};
 use crate::segment::BatchFacts;
 use crate::segment::index::OffsetIndex;
 use crate::segment::name::Kind;
-use crate::segment::segment::{Indexes, Segment, Window};
+use crate::segment::segment::{Indexes, Segment, Walked, Window};
 use crate::segment::time_index::TimeIndex;
 
 /// Bytes read to walk headers: an index interval of small batches, or one header of a large one.
@@ -139,10 +139,11 @@ impl Log {
         mut stage: Stage,
         window: Window<'_>,
     ) -> Result<Step<ReadPlan, ReadQuery>, ReadError> {
-        if spec.offset < self.log_start || spec.offset > self.next {
+        let log_start = self.view().log_start;
+        if spec.offset < log_start || spec.offset > self.next {
             return Err(ReadError::OutOfRange {
                 offset: spec.offset,
-                log_start: self.log_start,
+                log_start,
                 log_end: self.next,
             });
         }
@@ -218,36 +219,26 @@ impl Log {
             // The first batch of the segment, whichever that is.
             return Ok(Next::Stage(Stage::End { from: at }));
         }
-        let mut position = at.position;
-        while position < segment.bytes {
-            let place = Place { position, ..at };
-            let batch = match segment.header(position, window) {
-                Ok(Some(batch)) => batch,
-                Ok(None) => return Err(ReadError::Corrupt(place)),
-                Err(_) => {
-                    let need = need_header(segment, position, window)?;
-                    return Ok(Next::Need(need, Stage::Walk { at: place, guessed }));
-                }
-            };
-            if guessed && batch.base > spec.offset {
-                return Ok(self.find_by_index(spec.offset));
+        let passed = |batch: &BatchFacts| guessed && batch.base > spec.offset;
+        let is_it = |batch: &BatchFacts| batch.last >= spec.offset || passed(batch);
+        let place = |position| Place { position, ..at };
+        match segment.walk(at.position, window, is_it) {
+            Walked::Found(_, batch) if passed(&batch) => Ok(self.find_by_index(spec.offset)),
+            Walked::Found(position, _) => Ok(Next::Stage(Stage::End {
+                from: place(position),
+            })),
+            Walked::Corrupt(position) => Err(ReadError::Corrupt(place(position))),
+            Walked::Unread(position) => {
+                let need = need_more(segment, position, WALK_BYTES, window)?;
+                let at = place(position);
+                Ok(Next::Need(need, Stage::Walk { at, guessed }))
             }
-            if batch.last >= spec.offset {
-                return Ok(Next::Stage(Stage::End { from: place }));
-            }
-            position += batch.bytes;
-        }
-        // Nothing at or after the offset here; compaction leaves such ends.
-        Ok(match self.segments.after(at.segment) {
-            Some(next) => Next::Stage(Stage::Walk {
-                at: Place {
-                    segment: next.base,
-                    position: 0,
-                },
-                guessed: false,
+            // Nothing at or after the offset here; compaction leaves such ends.
+            Walked::Passed => Ok(match self.segments.begin_after(at.segment) {
+                Some(at) => Next::Stage(Stage::Walk { at, guessed: false }),
+                None => Next::Done(ReadPlan::default()),
             }),
-            None => Next::Done(ReadPlan::default()),
-        })
+        }
     }
 
     fn end(&mut self, spec: &ReadSpec, from: Place, window: Window<'_>) -> Result<Next, ReadError> {
@@ -295,7 +286,7 @@ impl Log {
         // Not even the first batch fits, or it is not known whether it does.
         match segment.header(from.position, window) {
             Err(_) => {
-                let need = need_header(segment, from.position, window)?;
+                let need = need_more(segment, from.position, WALK_BYTES, window)?;
                 Ok(Next::Need(need, Stage::End { from }))
             }
             Ok(None) => Err(ReadError::Corrupt(from)),
@@ -395,14 +386,19 @@ fn pieces(segment: &Segment, from: u64, end: u64) -> ReadPlan {
     plan
 }
 
-/// A read for the header at `position`; if just that was read, the file lacks what it must hold.
-fn need_header(segment: &Segment, position: u64, window: Window<'_>) -> Result<Need, ReadError> {
-    let need = need_bytes(segment, position, WALK_BYTES);
+/// A read of the log from `missing` on; if just that was read, the file lacks what it must hold.
+pub(crate) fn need_more(
+    segment: &Segment,
+    missing: u64,
+    bytes: usize,
+    window: Window<'_>,
+) -> Result<Need, ReadError> {
+    let need = need_bytes(segment, missing, bytes);
     match &need {
-        Need::Bytes { position: from, .. } if window.holds(segment.base, *from) => {
+        Need::Bytes { position, .. } if window.holds(segment.base, *position) => {
             Err(ReadError::Corrupt(Place {
                 segment: segment.base,
-                position,
+                position: missing,
             }))
         }
         _ => Ok(need),

@@ -1,23 +1,79 @@
 //! The second phase: drain, carry, begin the new journals, and make them count.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use thalweg_wire::ids::{Offset, ShardId, Uuid};
+use thalweg_wire::ids::{Offset, PartitionId, ShardId};
 
+use super::drain::Touched;
+use super::journaled::Journaled;
 use super::manifest::Manifest;
 use super::scan::{journal_files, journal_shards};
-use super::{NOTICE, NOTICE_TEXT, Recovery, Report, drain, fresh_id, make_dir};
+use super::{NOTICE, NOTICE_TEXT, Recovery, Report, drain, make_dir};
 use crate::disk::{Disk, DiskResult, File, OpenMode};
 use crate::error::StoreError;
 use crate::journal::entry::{Entry, EntrySink};
 use crate::journal::pool::{FileIndex, Pool};
 use crate::journal::queue::RoundQueue;
 use crate::journal::round::Seal;
+use crate::journal::wait::concurrently;
 use crate::journal::writer::{journal_dir, zeroed_file};
-use crate::log::{Found, Log, LogSpec};
+use crate::log::{Log, LogSpec};
 use crate::store::lifecycle::partition_dir;
 use crate::store::{PartitionSpec, Slot};
+
+/// Partitions drained at once: with the writes of each, enough for a device to be busy, and a
+/// bound to the memory of what is under way (32 MiB).
+const PARTITIONS_IN_FLIGHT: usize = 8;
+/// Index files are written where they have this much: 64 entries, a quarter of a megabyte of log.
+/// To walk less than that again costs less than two files.
+const INDEX_BYTES_MIN: usize = 512;
+
+/// What was done for partitions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Drained {
+    moved_bytes: u64,
+    carried_bytes: u64,
+}
+
+/// Where partitions that are drained at the same time leave what comes after all of them.
+struct Sinks<F> {
+    /// By shard.
+    queues: RefCell<Vec<RoundQueue>>,
+    touched: RefCell<Touched<F>>,
+}
+
+impl<F> Sinks<F> {
+    fn with_queue<T>(
+        &self,
+        spec: &PartitionSpec,
+        push: impl FnOnce(&mut RoundQueue) -> T,
+    ) -> Result<T, StoreError> {
+        let mut queues = self.queues.borrow_mut();
+        let queue = queues.get_mut(usize::from(spec.shard.0));
+        let placed =
+            queue.ok_or_else(|| super::malformed(Path::new(&spec.dir_name), "placed on no shard"));
+        placed.map(push)
+    }
+}
+
+fn carry_plain(id: PartitionId, journaled: &Journaled, queue: &mut RoundQueue) {
+    let Some(place) = journaled.moved else {
+        return;
+    };
+    queue.push(Entry::MovedTo {
+        partition: id,
+        place,
+        next_offset: Offset::NONE,
+    });
+    if let Some(offset) = journaled.log_start {
+        queue.push(Entry::LogStart {
+            partition: id,
+            offset,
+        });
+    }
+}
 
 impl<D: Disk> Recovery<D> {
     /// Phase two: `specs` are all partitions of this node, the metadata log included.
@@ -27,29 +83,16 @@ impl<D: Disk> Recovery<D> {
         let known: BTreeSet<_> = specs.iter().map(|spec| spec.id).collect();
         self.image.partitions.retain(|id, _| known.contains(id));
         self.report.partitions_dropped = self.report.partitions - self.image.partitions.len();
-        let settled = self.settle_all(specs).await?;
-        let mut queues: Vec<RoundQueue> = (0..self.shards)
-            .map(|_| RoundQueue::new(self.next_round - 1, self.config.round_bytes_max))
-            .collect();
-        for (spec, found) in settled {
-            let Some(queue) = queues.get_mut(usize::from(spec.shard.0)) else {
-                return Err(super::malformed(
-                    Path::new(&spec.dir_name),
-                    "placed on no shard",
-                ));
-            };
-            self.carry(spec, found, queue).await?;
-        }
-        let journal = fresh_id();
+        let queues = self.drain_all(specs).await?;
         for (shard, queue) in (0..self.shards).map(ShardId).zip(queues) {
-            self.write_journal(journal, shard, queue).await?;
+            self.write_journal(shard, queue).await?;
         }
         self.disk
             .replace_file(Path::new(NOTICE), NOTICE_TEXT.as_bytes())
             .await?;
         let manifest = Manifest {
             shards: self.shards,
-            journal,
+            journal: self.journal,
             first: self.next_round,
         };
         self.disk
@@ -59,128 +102,116 @@ impl<D: Disk> Recovery<D> {
         Ok(self.report)
     }
 
-    /// Writes journaled bytes to segments, makes that durable, and says what each log begins with.
-    /// Partitions that only remember where their files end are left to `carry`.
-    async fn settle_all<'a>(
-        &mut self,
-        specs: &'a [PartitionSpec],
-    ) -> Result<Vec<(&'a PartitionSpec, Option<Found>)>, StoreError> {
-        let mut all = Vec::new();
-        let mut files = Vec::new();
-        let mut dirs = Vec::new();
-        for spec in specs {
-            let Some(journaled) = self.image.partitions.get(&spec.id) else {
-                continue;
-            };
-            if journaled.is_plain() {
-                all.push((spec, None));
-                continue;
-            }
-            let dir = partition_dir(&spec.dir_name);
-            let settled = self.settle(spec.id, &dir).await?;
-            self.report.moved_bytes += settled.bytes;
-            files.extend(settled.files);
-            dirs.push(dir);
-            all.push((spec, Some(settled.found)));
+    /// Writes journaled bytes to segments and makes that durable; what the new journals begin with.
+    async fn drain_all(&mut self, specs: &[PartitionSpec]) -> Result<Vec<RoundQueue>, StoreError> {
+        let queues = (0..self.shards)
+            .map(|_| RoundQueue::new(self.next_round - 1, self.config.round_bytes_max))
+            .collect();
+        let sinks = Sinks {
+            queues: RefCell::new(queues),
+            touched: RefCell::default(),
+        };
+        let mut journaled = std::mem::take(&mut self.image.partitions);
+        let drains: Vec<_> = specs
+            .iter()
+            .filter_map(|spec| Some((spec, journaled.remove(&spec.id)?)))
+            .collect();
+        let (recovery, lent) = (&*self, &sinks);
+        let drains = drains
+            .into_iter()
+            .map(|(spec, journaled)| recovery.drain(spec, journaled, lent));
+        let mut drained = Drained::default();
+        for one in concurrently(PARTITIONS_IN_FLIGHT, drains).await {
+            let one = one?;
+            drained.moved_bytes += one.moved_bytes;
+            drained.carried_bytes += one.carried_bytes;
         }
-        if !files.is_empty() {
-            self.disk.barrier(&files).await?;
-        }
-        for dir in &dirs {
-            self.disk.sync_dir(dir).await?;
-        }
-        Ok(all)
+        sinks.touched.into_inner().flush(&self.disk).await?;
+        self.report.moved_bytes = drained.moved_bytes;
+        self.report.carried_bytes = drained.carried_bytes;
+        Ok(sinks.queues.into_inner())
     }
 
-    /// Puts into a new journal what the files of a partition do not hold.
-    async fn carry(
-        &mut self,
+    /// Brings the files of a partition up to date, and puts into a new journal what they do not
+    /// hold. Partitions that only remember where their files end are not touched.
+    async fn drain(
+        &self,
         spec: &PartitionSpec,
-        found: Option<Found>,
-        queue: &mut RoundQueue,
-    ) -> Result<(), StoreError> {
-        let Some(found) = found else {
-            self.carry_plain(spec, queue);
-            return Ok(());
-        };
-        let spec = LogSpec {
+        journaled: Journaled,
+        sinks: &Sinks<D::File>,
+    ) -> Result<Drained, StoreError> {
+        let dir = partition_dir(&spec.dir_name);
+        if journaled.is_plain() {
+            sinks.with_queue(spec, |queue| carry_plain(spec.id, &journaled, queue))?;
+            return Ok(Drained::default());
+        }
+        let settled = self.settle(&journaled, &dir, &sinks.touched).await?;
+        let moved_bytes = settled.bytes;
+        let found = settled.found(&journaled);
+        drop(journaled);
+        let log_spec = LogSpec {
             id: spec.id,
-            dir: partition_dir(&spec.dir_name),
+            dir,
             config: spec.config,
             now: self.now,
         };
-        let loaded = drain::load(&self.disk, spec.clone(), found).await?;
-        self.remove(&spec.dir, &loaded.strays).await?;
-        for image in loaded.repairs {
-            self.disk.replace_file(&image.path, &image.bytes).await?;
+        let loaded = drain::load(&self.disk, log_spec, found).await?;
+        self.remove(loaded.log.dir(), &loaded.strays, &sinks.touched)
+            .await?;
+        for image in &loaded.repairs {
+            self.write_image(image, &sinks.touched).await?;
         }
-        self.cut_indexes(&loaded.log).await?;
-        self.report.carried_bytes += Slot::new(loaded.log).carry(0, true, queue);
-        Ok(())
+        self.write_indexes(&loaded.log, &sinks.touched).await?;
+        let mut slot = Slot::new(loaded.log);
+        Ok(Drained {
+            moved_bytes,
+            carried_bytes: sinks.with_queue(spec, |queue| slot.carry(0, true, queue))?,
+        })
     }
 
-    /// Removes files of a partition, durably: a segment behind the end must not come back between
-    /// later ones.
-    async fn remove(&self, dir: &Path, files: &[PathBuf]) -> DiskResult<()> {
+    /// Removes files of a partition. Durable before the new journals count: a segment behind the
+    /// end must not come back between later ones.
+    async fn remove(
+        &self,
+        dir: &Path,
+        files: &[PathBuf],
+        touched: &RefCell<Touched<D::File>>,
+    ) -> DiskResult<()> {
         for file in files {
             match self.disk.remove(file).await {
                 Err(error) if !error.is_missing() => return Err(error),
-                _ => {}
-            }
-        }
-        match files.is_empty() {
-            true => Ok(()),
-            false => self.disk.sync_dir(dir).await,
-        }
-    }
-
-    /// Cuts the active segment's index files to what is true of them. Where written records were
-    /// lost (`Write` durability, a power cut), their entries must not come to mean others.
-    async fn cut_indexes(&self, log: &Log) -> Result<(), StoreError> {
-        for image in log.index_images() {
-            let on_disk = match self.disk.read_file(&image.path).await {
-                Err(error) if error.is_missing() => continue,
-                read => read?,
-            };
-            let same = on_disk
-                .iter()
-                .zip(&image.bytes)
-                .take_while(|(a, b)| a == b)
-                .count();
-            if same < on_disk.len() {
-                let file = self.disk.open(&image.path, OpenMode::Write).await?;
-                file.truncate(same as u64).await?;
-                file.sync().await?;
+                _ => touched.borrow_mut().dir(dir),
             }
         }
         Ok(())
     }
 
-    fn carry_plain(&self, spec: &PartitionSpec, queue: &mut RoundQueue) {
-        let journaled = self.image.partitions.get(&spec.id);
-        let Some((journaled, place)) = journaled.and_then(|one| Some((one, one.moved?))) else {
-            return;
-        };
-        queue.push(Entry::MovedTo {
-            partition: spec.id,
-            place,
-            next_offset: Offset::NONE,
-        });
-        if let Some(offset) = journaled.log_start {
-            queue.push(Entry::LogStart {
-                partition: spec.id,
-                offset,
-            });
+    /// Brings the active segment's index files up to what is true of them: the shard that opens
+    /// the log next shall not walk again what was walked now. Files of small partitions are only
+    /// cut where they say too much.
+    async fn write_indexes(
+        &self,
+        log: &Log,
+        touched: &RefCell<Touched<D::File>>,
+    ) -> DiskResult<()> {
+        let images = log.index_images();
+        let is_long = images
+            .iter()
+            .any(|image| image.bytes.len() >= INDEX_BYTES_MIN);
+        for mut image in images {
+            if !is_long {
+                match self.disk.read_file(&image.path).await {
+                    Err(error) if error.is_missing() => continue,
+                    read => image.bytes.truncate(drain::common(&read?, &image.bytes)),
+                }
+            }
+            self.write_image(&image, touched).await?;
         }
+        Ok(())
     }
 
     /// Writes a new journal's rounds into files that hold nothing that still counts.
-    async fn write_journal(
-        &self,
-        journal: Uuid,
-        shard: ShardId,
-        mut queue: RoundQueue,
-    ) -> Result<(), StoreError> {
+    async fn write_journal(&self, shard: ShardId, mut queue: RoundQueue) -> Result<(), StoreError> {
         let dir = journal_dir(shard);
         make_dir(&self.disk, &dir).await?;
         let all = self.sized_files(&dir).await?;
@@ -196,7 +227,7 @@ impl<D: Disk> Recovery<D> {
         let mut written: Vec<(FileIndex, D::File)> = Vec::new();
         while let Some(round) = queue.take() {
             let sealed = round.seal(&Seal {
-                journal,
+                journal: self.journal,
                 shard,
                 previous,
                 durable_through: 0,

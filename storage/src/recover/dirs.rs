@@ -19,19 +19,21 @@ use crate::log::{Log, LogSpec};
 use crate::store::PartitionSpec;
 use crate::store::lifecycle::{DELETED, LOG_DIR, STRAY, aside_name, partition_dir};
 
-/// Kafka writes this at a clean stop, for itself; it must be gone before the first write.
-const KAFKA_CLEAN: &str = "log/.kafka_cleanshutdown";
-
 /// Small files read at once.
 const READS_IN_FLIGHT: usize = 16;
 
 impl<D: Disk> Recovery<D> {
-    /// Makes missing directories and sets aside those of other topics.
+    /// Makes missing directories and sets aside those of other topics. Before the first change,
+    /// the clean mark that the last stop left for Kafka is gone for good.
     pub(super) async fn prepare_dirs(&self, specs: &[PartitionSpec]) -> Result<(), StoreError> {
         super::make_dir(&self.disk, Path::new(LOG_DIR)).await?;
-        match self.disk.remove(Path::new(KAFKA_CLEAN)).await {
-            Err(error) if !error.is_missing() => return Err(error.into()),
-            _ => {}
+        let mark = Path::new(LOG_DIR).join(meta::CLEAN_SHUTDOWN);
+        match self.disk.remove(&mark).await {
+            Err(error) if error.is_missing() => {}
+            removed => {
+                removed?;
+                self.disk.sync_dir(Path::new(LOG_DIR)).await?;
+            }
         }
         let mut there = BTreeMap::new();
         for entry in self.disk.list(Path::new(LOG_DIR)).await? {

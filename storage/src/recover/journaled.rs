@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_wire::ids::{Epoch, Offset, PartitionId};
 
+use super::run::Run;
 use crate::disk::{BLOCK_BYTES, Slice};
 use crate::journal::entry::{Entry, MORE, Place};
 use crate::journal::replay::{FoundRound, ReplayError, entries};
@@ -201,38 +202,28 @@ impl Journaled {
         segments.filter(|segment| *segment >= moved).collect()
     }
 
-    /// The bytes of a segment that files may lack, from a block boundary to their end, and where
-    /// that boundary lies. `None` if the journal leaves a gap, which only a defect can cause.
-    pub(crate) fn image_of(&self, segment: Offset) -> Option<(u64, Vec<u8>)> {
+    /// The bytes of a segment that files may lack, from a block boundary to their end. `None` if
+    /// the journal leaves a gap, which only a defect can cause.
+    pub(crate) fn run_of(&self, segment: Offset) -> Option<Run> {
         let floor = match self.moved {
             Some(moved) if moved.segment == segment => block_of(moved).position,
             _ => 0,
         };
-        let mut ranges: Vec<(u64, u64)> = Vec::new();
-        let here = || {
-            self.ranges
-                .iter()
-                .filter(|range| range.place.segment == segment)
+        let mut run = Run {
+            from: floor,
+            pieces: Vec::new(),
         };
-        for range in here() {
-            ranges.push((range.place.position.max(floor), range.end().position));
+        let here = self
+            .ranges
+            .iter()
+            .filter(|range| range.place.segment == segment);
+        for range in here.filter(|range| range.end().position > floor) {
+            let skipped = floor.saturating_sub(range.place.position);
+            let skipped = usize::try_from(skipped).ok()?;
+            let bytes = range.bytes.sub(skipped..range.bytes.len());
+            run.lay((range.place.position.max(floor), bytes));
         }
-        ranges.sort_unstable();
-        let mut end = floor;
-        for (from, to) in ranges {
-            if from > end {
-                return None;
-            }
-            end = end.max(to);
-        }
-        let mut image = vec![0; usize::try_from(end - floor).ok()?];
-        for range in here().filter(|range| range.end().position > floor) {
-            let skipped = usize::try_from(floor.saturating_sub(range.place.position)).ok()?;
-            let at = usize::try_from(range.place.position.saturating_sub(floor)).ok()?;
-            let bytes = &range.bytes[skipped..];
-            image[at..at + bytes.len()].copy_from_slice(bytes);
-        }
-        Some((floor, image))
+        run.is_gapless().then_some(run)
     }
 }
 
@@ -259,8 +250,9 @@ mod tests {
         put(&mut journaled, at(0, 5_000), &[2; 100]);
         journaled.moved_to(at(0, 4_096));
         put(&mut journaled, at(0, 4_096), &[3; 904]);
-        let (from, image) = journaled.image_of(Offset(0)).unwrap();
-        assert_eq!((from, image.len()), (4_096, 1_004));
+        let run = journaled.run_of(Offset(0)).unwrap();
+        let image = run.copy(run.from..run.end());
+        assert_eq!((run.from, image.len()), (4_096, 1_004));
         assert_eq!((image[0], image[903], image[904]), (3, 3, 2));
         assert_eq!(journaled.end, Some(at(0, 5_100)));
     }
@@ -274,7 +266,7 @@ mod tests {
         assert_eq!(journaled.end, Some(at(0, 10)));
         put(&mut journaled, at(0, 20), &[2; 10]);
         assert_eq!(journaled.end, Some(at(0, 30)));
-        assert_eq!(journaled.image_of(Offset(0)).unwrap().1.len(), 30);
+        assert_eq!(journaled.run_of(Offset(0)).unwrap().end(), 30);
     }
 
     #[test]
@@ -289,7 +281,7 @@ mod tests {
             journaled.segments().into_iter().collect::<Vec<_>>(),
             [Offset(0)]
         );
-        assert_eq!(journaled.image_of(Offset(0)).unwrap().1.len(), 40);
+        assert_eq!(journaled.run_of(Offset(0)).unwrap().end(), 40);
         assert_eq!(journaled.epochs, [(Epoch(1), Offset(0))]);
     }
 
@@ -298,6 +290,6 @@ mod tests {
         let mut journaled = Journaled::default();
         journaled.moved_to(at(0, 4_096));
         put(&mut journaled, at(0, 4_100), &[1; 10]);
-        assert_eq!(journaled.image_of(Offset(0)), None);
+        assert!(journaled.run_of(Offset(0)).is_none());
     }
 }

@@ -14,6 +14,7 @@
 //!
 //! Deliberately absent: the directory's lock (taken by the node before), guessing.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -23,17 +24,20 @@ use crate::disk::{Disk, DiskResult, File};
 use crate::error::{Refusal, StoreError};
 use crate::journal::pool::FileIndex;
 use crate::journal::replay::Wanted;
-use crate::log::{LogSpec, Piece, ReadSpec, Step};
+use crate::log::{Found, LogSpec, Piece, ReadSpec, Step};
 use crate::store::StoreConfig;
-use crate::store::lifecycle::{LOG_DIR, partition_dir};
+use crate::store::lifecycle::partition_dir;
 
 mod begin;
+mod clean;
 mod dirs;
 pub(crate) mod drain;
 pub(crate) mod journaled;
 pub(crate) mod manifest;
+mod run;
 pub(crate) mod scan;
 
+pub use clean::mark_clean;
 use journaled::Image;
 use manifest::Manifest;
 
@@ -87,17 +91,22 @@ pub struct Recovery<D: Disk> {
     live: BTreeMap<ShardId, BTreeSet<FileIndex>>,
     /// Number of the first round of the new journals.
     next_round: u64,
+    /// Id of the new journals.
+    journal: Uuid,
     report: Report,
 }
 
 impl<D: Disk> Recovery<D> {
     /// Phase one: reads all journals. `config` is any shard's (sizes are the same for all) and
-    /// `shards` today's count. A directory without journals is a new node's: no error.
+    /// `shards` today's count. `journal` is the id of the journals that this start begins: a random
+    /// one, since rounds of another start with the same id would be believed. A directory without
+    /// journals is a new node's: no error.
     pub async fn read(
         disk: D,
         config: StoreConfig,
         shards: u16,
         now: TimestampMs,
+        journal: Uuid,
     ) -> Result<Self, StoreError> {
         let manifest = read_manifest(&disk).await?;
         let mut recovery = Self {
@@ -111,6 +120,7 @@ impl<D: Disk> Recovery<D> {
             },
             live: BTreeMap::new(),
             next_round: 1,
+            journal,
             report: Report {
                 fresh: manifest.is_none(),
                 ..Report::default()
@@ -183,8 +193,15 @@ impl<D: Disk> Recovery<D> {
         };
         // Its journaled records go to its segments now, and once more in `finish`: that changes
         // nothing, because every entry names its place.
-        let settled = self.settle(METADATA_PARTITION, &spec.dir).await?;
-        let loaded = drain::load(&self.disk, spec, settled.found).await?;
+        let found = match self.image.partitions.get(&METADATA_PARTITION) {
+            Some(journaled) => {
+                let touched = RefCell::default();
+                let settled = self.settle(journaled, &spec.dir, &touched).await?;
+                settled.found(journaled)
+            }
+            None => Found::default(),
+        };
+        let loaded = drain::load(&self.disk, spec, found).await?;
         let mut log = loaded.log;
         let mut batches = Vec::new();
         let view = log.view();
@@ -314,27 +331,6 @@ pub(crate) async fn current<D: Disk>(disk: &D) -> Result<Manifest, StoreError> {
     read_manifest(disk)
         .await?
         .ok_or_else(|| malformed(&Manifest::path(), "missing: recovery has not run"))
-}
-
-/// After every shard has stopped cleanly: the directory is Kafka's again.
-pub async fn mark_clean<D: Disk>(disk: &D) -> Result<(), StoreError> {
-    match disk.remove(Path::new(NOTICE)).await {
-        Err(error) if !error.is_missing() => return Err(error.into()),
-        _ => {}
-    }
-    disk.sync_dir(Path::new(LOG_DIR)).await?;
-    Ok(())
-}
-
-/// A random id. Its only duty is not to be one that was used before in this directory.
-fn fresh_id() -> Uuid {
-    use std::hash::{BuildHasher, RandomState};
-    let mut id = [0; 16];
-    for half in id.chunks_exact_mut(8) {
-        let random = RandomState::new().hash_one(0_u8);
-        half.copy_from_slice(&random.to_le_bytes());
-    }
-    Uuid(id)
 }
 
 /// Makes a directory with its parents, durably.

@@ -5,23 +5,32 @@
 //! are read whole until a trim entry says that older ones hold nothing that counts: after a clean
 //! stop that is one file. A file whose first block is neither this journal's nor soundly another's
 //! is read too: it may be rotten, and that must be seen.
+//!
+//! Memory: the files read whole stay in memory as they were read, once, until what their rounds
+//! hold is in segments. That is at most the journal: what the window took while it was written.
 
 use std::path::{Path, PathBuf};
 
 use thalweg_wire::ids::ShardId;
 
-use crate::disk::{BLOCK_BYTES, Disk, DiskResult, File, IO_BYTES_MAX, Memory, OpenMode, Slice};
+use crate::disk::{BLOCK_BYTES, Disk, DiskResult, File, OpenMode, Slice};
 use crate::error::{Refusal, StoreError};
-use crate::journal::entry::Entry;
 use crate::journal::pool::FileIndex;
-use crate::journal::replay::{ReplayError, Replayed, Wanted, entries, replay, sound_rounds};
+use crate::journal::replay::{FoundRound, ReplayError, Replayed, Wanted, replay, sound_rounds};
 use crate::journal::round::RoundHeader;
-use crate::journal::wait::concurrently;
+use crate::journal::wait::{Ahead, concurrently};
 use crate::journal::writer::{JournalStart, journal_dir};
 use crate::store::Mutation;
 
-/// Reads of one file at once: what makes a device deliver what it can.
-const READS_IN_FLIGHT: usize = 8;
+/// First blocks read at once.
+const READS_IN_FLIGHT: usize = 16;
+/// Files being read at once, each in megabyte pieces side by side: one more than the one whose
+/// checksums are computed, and one for the device to go on with.
+const FILES_AHEAD: usize = 3;
+/// Bytes of a file looked through at once for anything but zeros.
+const ZERO_PIECE_BYTES: usize = 4 << 20;
+
+static ZERO_BLOCK: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
 
 /// A journal that was read.
 pub(crate) struct Scanned {
@@ -94,21 +103,19 @@ pub(crate) async fn scan<D: Disk>(
     let dir = journal_dir(wanted.shard);
     let files = journal_files(disk, &dir).await?;
     let few = read_files(disk, &dir, &files, wanted, extent).await?;
-    let (contents, replayed) = match replay(&few, wanted) {
-        Ok(replayed) => (few, Ok(replayed)),
+    let mut bytes_read = few.bytes;
+    let replayed = match replay(few.rounds, wanted) {
+        Ok(replayed) => Ok(replayed),
         Err(_) => {
             // Before damage is reported, everything is looked at.
             let all = read_files(disk, &dir, &files, wanted, Extent::All).await?;
-            let replayed = replay(&all, wanted);
-            (all, replayed)
+            bytes_read = all.bytes;
+            replay(all.rounds, wanted)
         }
     };
     let replayed = replayed.map_err(|error| refusal(&dir, error))?;
     Ok(Scanned {
-        bytes_read: contents
-            .iter()
-            .map(|(_, content)| content.len() as u64)
-            .sum(),
+        bytes_read,
         dir,
         files,
         replayed,
@@ -129,59 +136,111 @@ pub(crate) fn refusal(dir: &Path, error: ReplayError) -> Refusal {
     }
 }
 
+/// What was read of a journal.
+#[derive(Default)]
+struct Read {
+    /// Sound rounds; their payloads are slices of what was read.
+    rounds: Vec<FoundRound>,
+    /// Newest trim in them.
+    trim: u64,
+    bytes: u64,
+}
+
+impl Read {
+    fn add(&mut self, file: FileIndex, content: &Slice, wanted: &Wanted) {
+        let rounds = sound_rounds(file, content, wanted);
+        let trims = rounds.iter().map(|round| round.trim);
+        self.trim = trims.max().unwrap_or(0).max(self.trim);
+        self.rounds.extend(rounds);
+        self.bytes += content.len() as u64;
+    }
+}
+
 async fn read_files<D: Disk>(
     disk: &D,
     dir: &Path,
     files: &[FileIndex],
     wanted: &Wanted,
     extent: Extent,
-) -> Result<Vec<(FileIndex, Slice)>, StoreError> {
+) -> Result<Read, StoreError> {
     let all = extent == Extent::All || wanted.mutation == Mutation::UncheckedRounds;
     let mut ours = Vec::new();
-    let mut contents = Vec::new();
-    for index in files {
-        let file = disk.open(&dir.join(index.name()), OpenMode::Read).await?;
-        let first = file.read_at(0, BLOCK_BYTES).await?;
+    let mut doubtful = Vec::new();
+    for (index, file, first) in open_all(disk, dir, files, extent).await? {
         match RoundHeader::decode(&first) {
             Some((header, _)) if is_ours(&header, wanted) && !all => {
-                ours.push((header.round, *index, file));
+                ours.push((header.round, index, file));
             }
             Some((header, _)) if !all && header.shard == wanted.shard => {}
-            None if extent == Extent::Judged && first.iter().all(|byte| *byte == 0) => {}
+            None if extent == Extent::Judged && is_zero(&first) => {}
             _ if is_zero(&first) && all_zero(&file).await? => {}
-            _ => contents.push((*index, read_whole(&file).await?)),
+            _ => doubtful.push((index, file)),
         }
+    }
+    let mut read = Read::default();
+    for (index, file) in doubtful {
+        read.add(index, &read_whole(&file).await?, wanted);
     }
     ours.sort_by_key(|(round, ..)| std::cmp::Reverse(*round));
-    let mut younger_from = u64::MAX;
-    for (first, index, file) in ours {
-        if younger_from <= newest_trim(&contents, wanted) {
-            break;
+    let mut waiting = ours.into_iter();
+    let mut under_way = Ahead::new();
+    loop {
+        while under_way.len() < FILES_AHEAD
+            && let Some((first, index, file)) = waiting.next()
+        {
+            under_way.push(async move { (first, index, read_whole(&file).await) });
         }
-        contents.push((index, read_whole(&file).await?));
-        younger_from = first;
+        let Some((first, index, content)) = under_way.next().await else {
+            return Ok(read);
+        };
+        // The device fills the files ahead while this one's checksums are computed.
+        read.add(index, &content?, wanted);
+        if first <= read.trim {
+            return Ok(read);
+        }
     }
-    Ok(contents)
+}
+
+/// Opens files and reads the first block of each, after a flush of them all: what is believed must
+/// not be in the device's cache only.
+async fn open_all<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    files: &[FileIndex],
+    extent: Extent,
+) -> DiskResult<Vec<(FileIndex, D::File, Slice)>> {
+    let mut open = Vec::new();
+    for index in files {
+        let file = disk.open(&dir.join(index.name()), OpenMode::Read).await?;
+        open.push((*index, file));
+    }
+    if extent != Extent::Judged && !open.is_empty() {
+        let opened: Vec<D::File> = open.iter().map(|(_, file)| file.clone()).collect();
+        disk.barrier(&opened).await?;
+        if let Some(last) = opened.last() {
+            // A file system with nothing to commit may have left the device's cache as it is.
+            last.sync().await?;
+        }
+    }
+    let reads = open.into_iter().map(|(index, file)| async move {
+        let first = file.read_at(0, BLOCK_BYTES).await?;
+        Ok((index, file, first))
+    });
+    let mut read = concurrently(READS_IN_FLIGHT, reads)
+        .await
+        .into_iter()
+        .collect::<DiskResult<Vec<_>>>()?;
+    read.sort_by_key(|(index, ..)| *index);
+    Ok(read)
 }
 
 fn is_ours(header: &RoundHeader, wanted: &Wanted) -> bool {
     header.journal == wanted.journal && header.shard == wanted.shard
 }
 
-/// The newest trim in what was read so far.
-fn newest_trim(contents: &[(FileIndex, Slice)], wanted: &Wanted) -> u64 {
-    let rounds = sound_rounds(contents, wanted);
-    let trims = rounds.values().flat_map(|round| {
-        entries(round).filter_map(|entry| match entry {
-            Ok((Entry::Trim { rounds_below }, _)) => Some(rounds_below),
-            _ => None,
-        })
-    });
-    trims.max().unwrap_or(0)
-}
-
 fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
+    let mut blocks = bytes.chunks(BLOCK_BYTES);
+    blocks.all(|block| ZERO_BLOCK.starts_with(block))
 }
 
 /// True for a file that was never written. It is looked through piece by piece, so that a pool that
@@ -190,7 +249,7 @@ async fn all_zero<F: File>(file: &F) -> DiskResult<bool> {
     let bytes = file.length().await?;
     let mut at = 0;
     while at < bytes {
-        let part = file.read_at(at, IO_BYTES_MAX).await?;
+        let part = file.read_long(at, ZERO_PIECE_BYTES).await?;
         if part.is_empty() || !is_zero(&part) {
             break;
         }
@@ -199,26 +258,9 @@ async fn all_zero<F: File>(file: &F) -> DiskResult<bool> {
     Ok(at >= bytes)
 }
 
-/// Reads a file, after a flush of it: what is believed must not be in the device's cache only.
 async fn read_whole<F: File>(file: &F) -> DiskResult<Slice> {
-    file.sync().await?;
     let bytes = usize::try_from(file.length().await?).unwrap_or(usize::MAX);
-    let reads = (0..bytes).step_by(IO_BYTES_MAX).map(|at| async move {
-        let count = (bytes - at).min(IO_BYTES_MAX).next_multiple_of(BLOCK_BYTES);
-        (at, file.read_at(at as u64, count).await)
-    });
-    let mut parts = concurrently(READS_IN_FLIGHT, reads).await;
-    parts.sort_by_key(|(at, _)| *at);
-    let mut memory = Memory::new(bytes);
-    for (at, part) in parts {
-        let part = part?;
-        if memory.len() < at {
-            // The file is shorter than it said: what follows is not where it belongs.
-            break;
-        }
-        memory.append(&part);
-    }
-    Ok(memory.freeze())
+    file.read_long(0, bytes.next_multiple_of(BLOCK_BYTES)).await
 }
 
 /// Directories of journals within `journal/`.

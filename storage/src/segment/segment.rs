@@ -279,6 +279,25 @@ impl Segment {
         Ok(facts(&header).filter(|batch| position + batch.bytes <= self.bytes))
     }
 
+    /// Walks batch by batch from `position`, a batch's begin, to the first that `is_it`.
+    pub(crate) fn walk(
+        &self,
+        position: u64,
+        window: Window<'_>,
+        is_it: impl Fn(&BatchFacts) -> bool,
+    ) -> Walked {
+        let mut position = position;
+        while position < self.bytes {
+            match self.header(position, window) {
+                Ok(Some(batch)) if is_it(&batch) => return Walked::Found(position, batch),
+                Ok(Some(batch)) => position += batch.bytes,
+                Ok(None) => return Walked::Corrupt(position),
+                Err(_) => return Walked::Unread(position),
+            }
+        }
+        Walked::Passed
+    }
+
     /// What memory holds begins here; the end for a segment without a chain.
     pub(crate) fn memory_start(&self) -> u64 {
         self.chain.as_ref().map_or(self.bytes, Chain::start)
@@ -288,6 +307,19 @@ impl Segment {
     pub(crate) fn whole_end(&self) -> u64 {
         self.bytes - self.bytes % BLOCK_BYTES as u64
     }
+}
+
+/// What a walk over a segment's batches came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Walked {
+    /// The batch looked for begins here.
+    Found(u64, BatchFacts),
+    /// There is none.
+    Passed,
+    /// The header here must be read first.
+    Unread(u64),
+    /// No batch begins here, where one must.
+    Corrupt(u64),
 }
 
 /// Bytes of a segment's file that were read, at their position.

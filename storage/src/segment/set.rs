@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use thalweg_wire::ids::Offset;
 
 use super::segment::Segment;
+use crate::journal::entry::Place;
 
 /// See the module's head. Never empty.
 #[derive(Debug)]
@@ -63,6 +64,15 @@ impl SegmentSet {
     pub(crate) fn after(&self, base: Offset) -> Option<&Segment> {
         let above = self.segments.partition_point(|s| s.base <= base);
         self.segments.get(above)
+    }
+
+    /// Where the segment after this one begins.
+    pub(crate) fn begin_after(&self, base: Offset) -> Option<Place> {
+        let next = self.after(base)?;
+        Some(Place {
+            segment: next.base,
+            position: 0,
+        })
     }
 
     /// A new active segment.

@@ -87,28 +87,31 @@ impl<D: Disk> Store<D> {
         if plan.segments == 0 {
             return self.unlink_removed(id).await;
         }
-        // A move that runs knows the segments by name: the next turn does it.
-        if self
-            .state
-            .borrow()
-            .slots
-            .get(&id)
-            .is_none_or(|slot| slot.moving)
-        {
+        if self.with_log(id, |_| ()).is_none() {
             return Ok(());
         }
         self.push_of(id, |slot, queue| {
             slot.keep_state(queue);
             slot.log.retain(plan, now, queue);
-            slot.recount();
         })?;
         self.journal.wait(self.journal.newest()).await?;
         self.unlink_removed(id).await
     }
 
-    /// Unlinks files that left a log; what said so is durable.
+    /// Lets go of segments that are below the log start and unlinks their files; what said so is
+    /// durable.
     async fn unlink_removed(&self, id: PartitionId) -> Result<(), StoreError> {
-        let removed = self.with_log(id, |log| log.take_removed());
+        let removed = self.state.borrow_mut().change(id, |slot| {
+            if slot.moving {
+                // A move that runs knows the segments by name: the next turn does it.
+                return Vec::new();
+            }
+            let removed = slot.log.take_removed();
+            if !removed.is_empty() {
+                slot.recount();
+            }
+            removed
+        });
         for path in removed.unwrap_or_default() {
             self.handles.forget(&path);
             self.unlink(&path).await?;

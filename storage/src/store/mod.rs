@@ -44,7 +44,7 @@ use handles::Handles;
 pub(crate) use slot::{MovedPlace, Slot};
 pub use types::{
     Durability, Health, Isolation, Mutation, NewPartition, PartitionSpec, ReadAnswer, ReadRequest,
-    StoreConfig, Ticket,
+    StoppedLog, StoreConfig, Ticket,
 };
 
 /// Called with a partition whose high watermark moved, and the new one.
@@ -250,11 +250,17 @@ impl<D: Disk> Store<D> {
     fn on_durable(&self, touched: &[Touched]) {
         let mut visible = Vec::new();
         let mut state = self.state.borrow_mut();
-        for (id, next) in touched {
-            if let Some(slot) = state.slots.get_mut(id)
-                && slot.log.on_durable(*next)
-            {
-                visible.push((*id, slot.log.view().high_watermark));
+        for touched in touched {
+            let (Touched::Records(id, _) | Touched::LogStart(id, _)) = touched;
+            let Some(slot) = state.slots.get_mut(id) else {
+                continue;
+            };
+            match touched {
+                Touched::Records(id, next) if slot.log.on_durable(*next) => {
+                    visible.push((*id, slot.log.view().high_watermark));
+                }
+                Touched::Records(..) => {}
+                Touched::LogStart(_, start) => slot.log.on_start_durable(*start),
             }
         }
         drop(state);

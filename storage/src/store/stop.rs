@@ -4,14 +4,15 @@
 //! segment is written and cut to the exact size, indexes, snapshots and epochs are written whole,
 //! the barrier passes, and only then the journal's last round says trim and clean-stop. A crash
 //! before that is a crash like any other. The log start of a partition has no other home than the
-//! journal, so that last round holds it again where it is not 0.
+//! journal, so that last round holds it again where it is not 0. Kafka's checkpoint files, which
+//! say it too, are for Kafka: `recover/clean.rs` writes them once every shard has stopped.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use thalweg_wire::ids::{PartitionId, TimestampMs};
+use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
 
-use super::{MovedPlace, Store};
+use super::{MovedPlace, StoppedLog, Store};
 use crate::disk::{Disk, File};
 use crate::error::StoreError;
 use crate::journal::entry::{Entry, EntrySink, Place};
@@ -24,13 +25,30 @@ fn active_path(log: &Log) -> Arc<Path> {
     Arc::from(log.dir().join(name))
 }
 
+fn stopped_log(log: &Log) -> StoppedLog {
+    let view = log.view();
+    let name = log.dir().file_name().unwrap_or_default();
+    StoppedLog {
+        dir_name: name.to_string_lossy().into_owned(),
+        log_start: view.log_start,
+        first_segment: log
+            .segments
+            .iter()
+            .next()
+            .map_or(Offset(0), |first| first.base),
+        log_end: view.log_end,
+        high_watermark: view.high_watermark,
+    }
+}
+
 impl<D: Disk> Store<D> {
     /// Stops: nothing is accepted any more, everything goes to segments, checkpoints and snapshots
-    /// are written, and the clean-stop entry is durable when it returns. The loops end.
+    /// are written, and the clean-stop entry is durable when it returns. The loops end. What it
+    /// returns is for [`mark_clean`](crate::recover::mark_clean).
     ///
     /// With a failed partition, or a full disk, the stop is an orderly one but not clean: the error
     /// says so, the loops end, and the next start replays the journal.
-    pub async fn stop_clean(&self, now: TimestampMs) -> Result<(), StoreError> {
+    pub async fn stop_clean(&self, now: TimestampMs) -> Result<Vec<StoppedLog>, StoreError> {
         {
             let mut state = self.state.borrow_mut();
             state.stopping = true;
@@ -43,7 +61,13 @@ impl<D: Disk> Store<D> {
             .await;
         let stopped = self.drain().await;
         self.journal.close();
-        stopped
+        stopped?;
+        let state = self.state.borrow();
+        Ok(state
+            .slots
+            .values()
+            .map(|slot| stopped_log(&slot.log))
+            .collect())
     }
 
     async fn drain(&self) -> Result<(), StoreError> {
@@ -132,7 +156,7 @@ impl<D: Disk> Store<D> {
         self.journal.push(|queue| {
             let rounds_below = queue.next_round();
             for (id, slot) in &state.slots {
-                let log_start = slot.log.view().log_start;
+                let log_start = slot.log.log_start;
                 if log_start.0 > 0 {
                     queue.push(slot.moved_to());
                     queue.push(Entry::LogStart {

@@ -164,3 +164,18 @@ pub struct NewPartition {
     /// The leader epoch it starts with.
     pub leader_epoch: Epoch,
 }
+
+/// A partition as a clean stop left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoppedLog {
+    /// Name of its directory in `log/`: `topic-0`.
+    pub dir_name: String,
+    /// The first offset that is still there.
+    pub log_start: Offset,
+    /// Base offset of its first segment.
+    pub first_segment: Offset,
+    /// The next record's offset. Everything below is in its files, durably.
+    pub log_end: Offset,
+    /// The high watermark.
+    pub high_watermark: Offset,
+}

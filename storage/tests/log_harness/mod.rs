@@ -231,7 +231,17 @@ impl<D: Disk> Harness<D> {
             }
         };
         self.log.retain(plan, self.now, &mut self.journal);
+        self.start_durable();
         self.unlink().await;
+    }
+
+    /// Every log start in the journal is durable now.
+    pub(crate) fn start_durable(&mut self) {
+        for entry in &self.journal.entries {
+            if let Kept::LogStart(start) = entry {
+                self.log.on_start_durable(*start);
+            }
+        }
     }
 
     pub(crate) async fn truncate(&mut self, offset: Offset) -> Offset {
@@ -355,6 +365,7 @@ impl<D: Disk> Harness<D> {
     pub(crate) async fn stop_clean(&mut self) {
         let end = self.log.view().log_end;
         self.log.on_durable(end);
+        self.start_durable();
         self.move_some(u64::from(u32::MAX), true).await;
         assert_eq!(self.log.pending(), [], "all is moved");
         let end = self.log.place_end();

@@ -155,6 +155,17 @@ impl Node {
     }
 }
 
+/// A journal id that no start of this disk had before, and the same for the same seed: whoever
+/// wrote something since then was counted.
+fn fresh_id(disk: &MemoryDisk) -> Uuid {
+    use thalweg_storage::disk::Disk;
+    let counters = disk.counters();
+    let mut prng = Prng::new(counters.writes << 32 | counters.flushes);
+    let mut id = [0; 16];
+    id.fill_with(|| prng.below(256) as u8);
+    Uuid(id)
+}
+
 /// Recovers and opens all shards, and spawns their loops.
 pub(crate) async fn boot(
     disk: &MemoryDisk,
@@ -173,7 +184,7 @@ pub(crate) async fn boot(
         })
         .collect();
     let now = TimestampMs(1_000);
-    let mut recovery = Recovery::read(disk.clone(), config, shards, now).await?;
+    let mut recovery = Recovery::read(disk.clone(), config, shards, now, fresh_id(disk)).await?;
     recovery.metadata().await?;
     let report = recovery.finish(&specs).await?;
     let mut stores = Vec::new();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::MemoryDisk;
 use super::fault::EIO;
 use crate::disk::{
-    Disk, DiskError, DiskResult, File, IO_BYTES_MAX, Slice, assert_readable, assert_writable,
+    Disk, DiskError, DiskResult, File, IO_BYTES_MAX, Slice, assert_long, assert_readable,
+    assert_writable,
 };
 
 /// An open file of the seeded disk.
@@ -126,6 +127,11 @@ impl File for MemoryFile {
 
     async fn read_at(&self, position: u64, bytes: usize) -> DiskResult<Slice> {
         assert_readable(position, bytes);
+        self.read_long(position, bytes).await
+    }
+
+    async fn read_long(&self, position: u64, bytes: usize) -> DiskResult<Slice> {
+        assert_long(position, bytes);
         self.disk
             .named("read", &self.path, |core| {
                 if core.faults.read_fails() {

@@ -25,7 +25,7 @@ mod tests;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -329,6 +329,13 @@ impl Disk for MemoryDisk {
             return Err(told(Error::from_raw_os_error(EIO)));
         }
         core.names.flush(covered.0, covered.1);
+        Ok(())
+    }
+
+    async fn sync_dirs(&self, dirs: &[PathBuf]) -> DiskResult<()> {
+        for dir in dirs {
+            self.sync_dir(dir).await?;
+        }
         Ok(())
     }
 

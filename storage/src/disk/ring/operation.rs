@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Ring;
 use super::slots::{Resource, user_data};
-use crate::disk::Memory;
+use crate::disk::Slice;
 
 /// How a write becomes durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +54,14 @@ impl Completed {
         Ok(usize::try_from(self.results[0]).unwrap_or(0))
     }
 
-    /// The memory of a read, with what arrived.
-    pub(in crate::disk) fn into_memory(self) -> Result<Memory, Error> {
+    /// What a read brought.
+    pub(in crate::disk) fn into_slice(self) -> Result<Slice, Error> {
         let bytes = self.bytes()?;
-        let Resource::Read { mut memory, .. } = self.resource else {
-            unreachable!("only reads are asked for their memory");
+        let Resource::Read { space, .. } = self.resource else {
+            unreachable!("only reads are asked for what they brought");
         };
         // SAFETY: the kernel has said that it wrote `bytes` bytes from the beginning, and is done.
-        unsafe { memory.assume_len(bytes) };
-        Ok(memory)
+        Ok(unsafe { space.filled(bytes) })
     }
 }
 

@@ -10,7 +10,8 @@ use std::task::Waker;
 
 use io_uring::squeue::Entry;
 
-use crate::disk::{Memory, Slice};
+use crate::disk::Slice;
+use crate::disk::buffer::Space;
 
 #[expect(dead_code, reason = "the kernel reads these, we only keep them alive")]
 /// What the kernel uses while an operation is in flight, and nobody may free or change.
@@ -22,7 +23,7 @@ pub(super) enum Resource {
     },
     Read {
         file: Arc<OwnedFd>,
-        memory: Memory,
+        space: Space,
     },
     Sync {
         file: Arc<OwnedFd>,

@@ -17,6 +17,10 @@ fn block(fill: u8) -> Slice {
     Slice::from_vec(vec![fill; 4096])
 }
 
+fn space(bytes: usize) -> Space {
+    Space::parts(bytes, bytes).remove(0)
+}
+
 #[test]
 fn more_than_fits_in_flight_waits_in_order() {
     let dir = TempDir::new("ring");
@@ -40,7 +44,7 @@ fn more_than_the_queue_holds_is_refused() {
     let (idle, filler) = std::io::pipe().unwrap();
     let idle = Arc::new(OwnedFd::from(idle));
     let stuck: Vec<_> = (0..OPERATIONS_MAX)
-        .map(|_| ring.read(&idle, 0, Memory::new(4096), 1))
+        .map(|_| ring.read(&idle, 0, space(1)))
         .collect();
     let queued: Vec<_> = (0..QUEUE_MAX).map(|_| ring.sync(&file)).collect();
     let refused = block_on(&ring, ring.sync(&file));
@@ -55,8 +59,7 @@ fn more_than_the_queue_holds_is_refused() {
 fn a_dropped_read_keeps_its_memory_until_it_ends() {
     let ring = Ring::new().unwrap();
     let (read_end, write_end) = std::io::pipe().unwrap();
-    let memory = Memory::new(1 << 20);
-    let mut read = Box::pin(ring.read(&Arc::new(read_end.into()), 0, memory, 4096));
+    let mut read = Box::pin(ring.read(&Arc::new(read_end.into()), 0, space(1 << 20)));
     assert!(
         read.as_mut()
             .poll(&mut Context::from_waker(Waker::noop()))
