@@ -6,10 +6,14 @@ use std::time::Duration;
 use super::{CODECS, Scene, expect_equal, expect_lines, expect_stored};
 use crate::x::process::Program;
 use crate::x::server;
-use crate::x::{Failure, Outcome};
+use crate::x::{Context, Failure, Outcome};
 
 pub(super) const RECORDS: usize = 200;
 const PERF_RECORDS: u64 = 50_000;
+/// A topic whose first records are deleted: its one segment still has them, and no file but the
+/// log start checkpoint says so.
+const DELETED_TOPIC: &str = "java-deleted";
+const DELETED: usize = 77;
 /// A tool that needs longer hangs.
 pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
@@ -32,6 +36,18 @@ pub(super) fn play(scene: &mut Scene) {
             }),
         );
     }
+    scene.promise(
+        "records deleted up to the middle of a segment",
+        |scene| {
+            create(scene, DELETED_TOPIC, 1, &[])?;
+            produce(scene, DELETED_TOPIC, "none")?;
+            delete_records(scene)
+        },
+        Box::new(|tools, address| {
+            expect_begin(&tools.jars, address)?;
+            consume_from(&tools.jars, address, DELETED_TOPIC, ("earliest", DELETED))
+        }),
+    );
     scene.promise(
         "producer perf test, lz4, idempotent, 3 partitions",
         perf_test,
@@ -183,21 +199,55 @@ fn consumer(jars: &Path, address: &str, topic: &str, properties: &[&str]) -> Pro
 
 /// From the start and from the middle, each record with offset, headers, key and value.
 fn consume(jars: &Path, address: &str, topic: &str) -> Outcome<()> {
-    let shown = ["print.offset=true", "print.headers=true", "print.key=true"];
     for start in [0, RECORDS / 2] {
-        let output = consumer(jars, address, topic, &shown)
-            .args(["--offset", &start.to_string()])
-            .args(["--max-messages", &(RECORDS - start).to_string()])
-            .run()?;
-        let wanted: Vec<String> = (start..RECORDS)
-            .map(|index| {
-                let (key, value) = key_and_value(index);
-                format!("Offset:{index}\tindex:{index},from:java\t{key}\t{value}")
-            })
-            .collect();
-        expect_lines(&format!("{topic} from {start}"), &output.stdout, &wanted)?;
+        consume_from(jars, address, topic, (&start.to_string(), start))?;
     }
     Ok(())
+}
+
+/// Everything from an offset on, which the tool is told as a word; `start` is what it means.
+fn consume_from(
+    jars: &Path,
+    address: &str,
+    topic: &str,
+    (offset, start): (&str, usize),
+) -> Outcome<()> {
+    let shown = ["print.offset=true", "print.headers=true", "print.key=true"];
+    let output = consumer(jars, address, topic, &shown)
+        .args(["--offset", offset])
+        .args(["--max-messages", &(RECORDS - start).to_string()])
+        .run()?;
+    let wanted: Vec<String> = (start..RECORDS)
+        .map(|index| {
+            let (key, value) = key_and_value(index);
+            format!("Offset:{index}\tindex:{index},from:java\t{key}\t{value}")
+        })
+        .collect();
+    expect_lines(&format!("{topic} from {start}"), &output.stdout, &wanted)
+}
+
+fn delete_records(scene: &Scene) -> Outcome<()> {
+    let path = scene.server.setup().dir.join("delete-records.json");
+    let text = format!(
+        r#"{{"partitions":[{{"topic":"{DELETED_TOPIC}","partition":0,"offset":{DELETED}}}],"version":1}}"#
+    );
+    std::fs::write(&path, text).context(|| "writing delete-records.json")?;
+    let class = "org.apache.kafka.tools.DeleteRecordsCommand";
+    let output = tool(&scene.tools.jars, class, &scene.server.address())
+        .arg("--offset-json-file")
+        .arg(&path)
+        .run()?;
+    let told = format!("low_watermark: {DELETED}");
+    expect_equal("the tool's answer", &output.stdout.contains(&told), &true)
+}
+
+fn expect_begin(jars: &Path, address: &str) -> Outcome<()> {
+    let class = "org.apache.kafka.tools.GetOffsetShell";
+    let output = tool(jars, class, address)
+        .args(["--topic", DELETED_TOPIC, "--time", "earliest"])
+        .run()?;
+    let wanted = format!("{DELETED_TOPIC}:0:{DELETED}");
+    expect_equal("earliest offset", &output.stdout.trim(), &wanted.as_str())
 }
 
 /// What librdkafka wrote, with the timestamps it was told, as Java sees it.
