@@ -156,7 +156,7 @@ fn round(criterion: &mut Criterion) {
         let store = executor.block_on(async move {
             let disk = MemoryDisk::new(1);
             let config = StoreConfig::new(ShardId(0));
-            let mut recovery = Recovery::read(disk.clone(), config, 1, NOW)
+            let mut recovery = Recovery::read(disk.clone(), config, 1, NOW, Uuid([1; 16]))
                 .await
                 .expect("empty");
             recovery.metadata().await.expect("empty");
