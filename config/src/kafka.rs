@@ -139,11 +139,6 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
         Treatment::Instead("a failed device stops its journal at once"),
     ),
     ("log.flush.", Treatment::Instead(FLUSHED)),
-    ("max.connection.creation.rate", Treatment::Instead(NO_QUOTA)),
-    (
-        "max.connections.per.ip.overrides",
-        Treatment::Instead("max.connections.per.ip holds for every address"),
-    ),
     (
         "metadata.log.dir",
         Treatment::Instead("the metadata log lies in the data directory"),
@@ -237,6 +232,43 @@ pub fn treatment(name: &str) -> Treatment {
         Treatment::Instead("it has no counterpart here"),
         |(_, treatment)| *treatment,
     )
+}
+
+/// What the key of that name does here, for people.
+#[must_use]
+pub fn doc(name: &str) -> String {
+    match treatment(name) {
+        Treatment::Honoured => {
+            let mut docs = Kafka::DOCS.iter();
+            let found = docs.find(|(key, _)| *key == name);
+            found.map_or_else(String::new, |(_, doc)| doc.trim().to_owned())
+        }
+        Treatment::TopicDefault => {
+            let mut keys = facts::topic_keys().iter();
+            let found = keys.find(|key| key.synonyms.split(',').any(|other| other == name));
+            let topic = found.map_or("", |key| key.name);
+            format!("Default of {topic} for topics that do not set it.")
+        }
+        Treatment::Ours(ours) => {
+            let doc = own_key(ours).map_or("", |key| key.doc.trim());
+            format!("Is {ours} here: {doc}")
+        }
+        Treatment::Listeners => {
+            "Read together with the other listener keys into [listen].".to_owned()
+        }
+        Treatment::Instead(words) => format!("Has no effect: {words}."),
+        Treatment::Refused(words) => format!("Not supported: {words}."),
+    }
+}
+
+/// Why a value of the key, other than the default, asks for what we lack; none if it has its effect.
+#[must_use]
+pub fn lack(name: &str) -> Option<&'static str> {
+    match treatment(name) {
+        Treatment::Honoured | Treatment::TopicDefault => None,
+        Treatment::Ours(_) | Treatment::Listeners => Some("it is read when the node starts"),
+        Treatment::Instead(words) | Treatment::Refused(words) => Some(words),
+    }
 }
 
 /// Kafka's keys that are settings of ours become those; the others that somebody set are judged.

@@ -59,6 +59,10 @@ macro_rules! kafka_section {
             /// The keys that have an effect.
             pub(crate) const KEYS: &'static [&'static str] = &[$($key),+];
 
+            /// Each with what it does.
+            pub(crate) const DOCS: &'static [(&'static str, &'static str)] =
+                &[$(($key, concat!($($text),+))),+];
+
             fn read(from: &mut Reader<'_>) -> Option<Self> {
                 $(let $field = from.kafka($key);)+
                 Some(Self { $($field: $field?),+ })
@@ -188,6 +192,10 @@ kafka_section!(
         max_connections: i32 = "max.connections",
         /// Open client connections of one address.
         max_connections_per_ip: i32 = "max.connections.per.ip",
+        /// Other bounds for single addresses, ADDRESS:COUNT each.
+        max_connections_per_ip_overrides: String = "max.connections.per.ip.overrides",
+        /// New client connections a second; more wait.
+        max_connection_creation_rate: i32 = "max.connection.creation.rate",
         /// Milliseconds after which a silent connection is closed; negative is never.
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
         /// Backlog of the listening sockets.

@@ -5,6 +5,9 @@ use std::fmt;
 
 pub use thalweg_wire::error_code::ErrorCode;
 
+/// Bytes of the longest message: what it quotes may be as long as a request.
+pub const MESSAGE_BYTES_MAX: usize = 8_192;
+
 /// Why something a client asked for is not done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
@@ -33,10 +36,12 @@ impl Refusal {
         }
     }
 
-    /// The message as responses carry it.
+    /// The message as responses carry it, cut to what the oldest of them can hold.
     #[must_use]
     pub fn text(&self) -> Option<Cow<'static, str>> {
-        self.message.clone().map(Cow::Owned)
+        let message = self.message.as_deref()?;
+        let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+        Some(message.get(..end).unwrap_or(message).to_owned().into())
     }
 }
 
@@ -51,3 +56,22 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_cut_between_characters() {
+        let refusal = Refusal::new(ErrorCode::InvalidRequest, "ä".repeat(5_000));
+        assert_eq!(
+            refusal.text().map(|text| text.len()),
+            Some(MESSAGE_BYTES_MAX)
+        );
+        let refusal = Refusal::new(ErrorCode::InvalidRequest, format!("x{}", "ä".repeat(5_000)));
+        assert_eq!(
+            refusal.text().map(|text| text.len()),
+            Some(MESSAGE_BYTES_MAX - 1)
+        );
+    }
+}

@@ -321,7 +321,7 @@ fn configs(
 #[test]
 fn topic_configs_show_where_they_come_from() {
     let mut cluster = two_topics();
-    cluster.set("log.retention.minutes", "3");
+    cluster.set("log.retention.ms", "180000");
     cluster.set("min.insync.replicas", "2");
     let all = configs(&cluster, 2, "a", None);
     assert_eq!((all.error_code, all.configs.len()), (0, 33));

@@ -11,9 +11,22 @@ fn bounds(bounds: Bounds) -> String {
         Bounds::Least(least) => format!("[{least},...]"),
         Bounds::Range(least, most, None) => format!("[{least},...,{most}]"),
         Bounds::Range(least, most, Some(also)) => format!("[{least},...,{most}] or {also}"),
-        Bounds::Ratio => "[0,...,1]".to_owned(),
-        Bounds::Words(words) => format!("[{}]", words.join(", ")),
+        Bounds::Words(words) => format!("[{words}]"),
         Bounds::Throttled => "[partitionId]:[brokerId],[partitionId]:[brokerId],...".to_owned(),
+    }
+}
+
+#[test]
+fn every_bound_is_read_as_it_is_written() {
+    let read = |line: &'static str| {
+        let notation = line.split('\t').nth(4)?;
+        let known = notation.starts_with('[');
+        known.then(|| (bounds(Bounds::parse(notation)), notation))
+    };
+    let all: Vec<_> = FACTS.lines().filter_map(read).collect();
+    assert!(all.len() > 150);
+    for (again, notation) in all {
+        assert_eq!(again, notation);
     }
 }
 

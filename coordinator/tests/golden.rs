@@ -68,7 +68,7 @@ fn without_features(lines: Vec<String>) -> Vec<String> {
 }
 
 #[test]
-fn the_first_snapshot_is_byte_for_byte_kafkas() {
+fn the_first_snapshot_has_kafkas_records_and_length() {
     let mut start = start_of(1, directory());
     // Kafka reads its clock once for the header's field and once for each batch.
     start.now = TimestampMs(1_795_434_936_721);

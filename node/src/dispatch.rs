@@ -86,7 +86,7 @@ fn begin<D: Disk>(core: &ShardCore<D>, frame: Frame, link: &Link) -> Result<Requ
     Ok(request)
 }
 
-/// Requests that change metadata.
+/// Requests that change metadata, or ask for its log.
 fn runs_at_coordinator(api: ApiKey) -> bool {
     matches!(
         api,
@@ -94,6 +94,10 @@ fn runs_at_coordinator(api: ApiKey) -> bool {
             | ApiKey::DeleteTopics
             | ApiKey::CreatePartitions
             | ApiKey::InitProducerId
+            | ApiKey::AlterConfigs
+            | ApiKey::IncrementalAlterConfigs
+            | ApiKey::DescribeQuorum
+            | ApiKey::UpdateFeatures
     )
 }
 
@@ -180,7 +184,13 @@ async fn handle_at_coordinator<D: Disk>(
         ApiKey::CreateTopics => handlers::k19_create_topics::handle(core, request).await,
         ApiKey::DeleteTopics => handlers::k20_delete_topics::handle(core, request).await,
         ApiKey::InitProducerId => handlers::k22_init_producer_id::handle(core, request).await,
+        ApiKey::AlterConfigs => handlers::k33_alter_configs::handle(core, request).await,
         ApiKey::CreatePartitions => handlers::k37_create_partitions::handle(core, request).await,
+        ApiKey::IncrementalAlterConfigs => {
+            handlers::k44_incremental_alter_configs::handle(core, request).await
+        }
+        ApiKey::DescribeQuorum => handlers::k55_describe_quorum::handle(core, request),
+        ApiKey::UpdateFeatures => handlers::k57_update_features::handle(core, request).await,
         _ => Err(unsupported(request)),
     }
 }
@@ -203,6 +213,7 @@ async fn handle<D: Disk>(
         ApiKey::DescribeConfigs => handlers::k32_describe_configs::handle(core, request),
         ApiKey::DescribeLogDirs => handlers::k35_describe_log_dirs::handle(core, request).await,
         ApiKey::DescribeCluster => handlers::k60_describe_cluster::handle(core, request),
+        ApiKey::ListConfigResources => handlers::k74_list_config_resources::handle(core, request),
         ApiKey::DescribeTopicPartitions => {
             handlers::k75_describe_topic_partitions::handle(core, request)
         }

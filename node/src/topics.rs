@@ -17,8 +17,6 @@ const INFLATE_FACTOR_MAX: usize = 64;
 pub struct CheckRules {
     /// How far compressed batches are checked.
     pub compressed: CompressedCheck,
-    /// `producer.id.expiration.ms`.
-    pub producer_expiration_ms: i64,
 }
 
 /// One topic, ready to be used.
@@ -37,7 +35,7 @@ impl TopicSettings {
     pub fn new(config: TopicConfig, rules: CheckRules) -> Self {
         Self {
             config,
-            log: log_config(&config, rules.producer_expiration_ms),
+            log: log_config(&config),
             rules,
         }
     }
@@ -63,7 +61,7 @@ impl TopicSettings {
     }
 }
 
-fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
+fn log_config(config: &TopicConfig) -> LogConfig {
     let clamp = |value: i64| u32::try_from(value.max(0)).unwrap_or(u32::MAX);
     LogConfig {
         segment_bytes: clamp(config.segment_bytes),
@@ -81,6 +79,6 @@ fn log_config(config: &TopicConfig, producer_expiration_ms: i64) -> LogConfig {
         } else {
             TimestampType::CreateTime
         },
-        producer_expiration_ms,
+        producer_expiration_ms: config.producer_expiration_ms,
     }
 }

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by it")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use glommio::{LocalExecutorBuilder, Placement};
 use thalweg_node::metrics::Metrics;
 use thalweg_node::net::connection::{Limits, Link, Net, Service};
-use thalweg_node::net::listener::{self, Loads};
+use thalweg_node::net::door::{Bounds, Door};
+use thalweg_node::net::listener::{self, Accepted};
 use thalweg_node::net::registry::Registry;
 use thalweg_node::outgoing::{Answer, Outgoing};
 use thalweg_node::request::{Frame, Listener};
@@ -34,7 +36,6 @@ const LIMITS: Limits = Limits {
     pipeline_bytes_max: 8 << 20,
     shard_request_bytes_max: 16 << 20,
     shard_partial_bytes_max: 2 << 20,
-    connections_max: 100,
 };
 
 /// Answers with the frame's second word as correlation id; byte 7 odd: later; byte 0 = 1: closes.
@@ -92,14 +93,29 @@ fn with_node(client: impl FnOnce(SocketAddr) + Send + 'static) -> usize {
             Rc::new(Metrics::default()),
             Ring::new().unwrap(),
         );
-        let loads = Loads::new(1);
-        let registry = Registry::new(net, loads.clone());
+        let registry = Registry::new(net);
+        let door = RefCell::new(Door::new(1));
+        let bounds = Bounds {
+            of_node: 100,
+            of_shard: 100,
+            of_address: 100,
+            of_addresses: BTreeMap::new(),
+            a_second: u32::MAX,
+        };
         let bound = listener::bind(Listener::Kafka, ([127, 0, 0, 1], 0).into()).unwrap();
         let address = bound.address;
         let adopting = registry.clone();
         let accepting = listener::accept_all(
             bound,
-            Rc::new(move |socket, _, listener| adopting.adopt(socket, listener)),
+            Rc::new(move |socket, peer: SocketAddr, listener| {
+                let place = door.borrow_mut().admit(peer.ip(), &bounds).unwrap();
+                adopting.adopt(Accepted {
+                    socket,
+                    listener,
+                    place,
+                });
+                None
+            }),
         );
         glommio::spawn_local(accepting).detach();
         let client = std::thread::spawn(move || client(address));

@@ -12,6 +12,7 @@ use thalweg_wire::api::{self, ApiKey, Listener};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::Uuid;
 use thalweg_wire::messages::{
+    alter_configs_request as alter, alter_configs_response::AlterConfigsResponseView,
     api_versions_request::ApiVersionsRequest, api_versions_response::ApiVersionsResponseView,
     create_partitions_request as partitions,
     create_partitions_response::CreatePartitionsResponseView, create_topics_request as create,
@@ -25,24 +26,31 @@ use thalweg_wire::messages::{
     describe_groups_request::DescribeGroupsRequest,
     describe_groups_response::DescribeGroupsResponseView,
     describe_log_dirs_request::DescribeLogDirsRequest,
-    describe_log_dirs_response::DescribeLogDirsResponseView,
+    describe_log_dirs_response::DescribeLogDirsResponseView, describe_quorum_request as quorum,
+    describe_quorum_response::DescribeQuorumResponseView,
     describe_topic_partitions_request as describe,
     describe_topic_partitions_response::DescribeTopicPartitionsResponseView,
     fetch_request as fetch, fetch_response::FetchResponseView,
     find_coordinator_request::FindCoordinatorRequest,
     find_coordinator_response::FindCoordinatorResponseView, heartbeat_request::HeartbeatRequest,
-    heartbeat_response::HeartbeatResponseView, init_producer_id_request::InitProducerIdRequest,
+    heartbeat_response::HeartbeatResponseView, incremental_alter_configs_request as increment,
+    incremental_alter_configs_response::IncrementalAlterConfigsResponseView,
+    init_producer_id_request::InitProducerIdRequest,
     init_producer_id_response::InitProducerIdResponseView,
     join_group_response::JoinGroupResponseView, leave_group_request as leave,
-    leave_group_response::LeaveGroupResponseView, list_groups_request::ListGroupsRequest,
-    list_groups_response::ListGroupsResponseView, list_offsets_request as offsets,
-    list_offsets_response::ListOffsetsResponseView, metadata_request as metadata,
-    metadata_response::MetadataResponseView, offset_commit_response::OffsetCommitResponseView,
-    offset_delete_request as forget, offset_delete_response::OffsetDeleteResponseView,
+    leave_group_response::LeaveGroupResponseView,
+    list_config_resources_request::ListConfigResourcesRequest,
+    list_config_resources_response::ListConfigResourcesResponseView,
+    list_groups_request::ListGroupsRequest, list_groups_response::ListGroupsResponseView,
+    list_offsets_request as offsets, list_offsets_response::ListOffsetsResponseView,
+    metadata_request as metadata, metadata_response::MetadataResponseView,
+    offset_commit_response::OffsetCommitResponseView, offset_delete_request as forget,
+    offset_delete_response::OffsetDeleteResponseView,
     offset_fetch_response::OffsetFetchResponseView, offset_for_leader_epoch_request as epochs,
     offset_for_leader_epoch_response::OffsetForLeaderEpochResponseView,
     produce_response::ProduceResponseView, sync_group_request::SyncGroupRequest,
-    sync_group_response::SyncGroupResponseView,
+    sync_group_response::SyncGroupResponseView, update_features_request as features,
+    update_features_response::UpdateFeaturesResponseView,
 };
 
 /// All error codes of a shown answer, wherever they stand in it.
@@ -338,6 +346,65 @@ fn ask_about_groups(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> 
                 }],
             };
             exchange!(peer, request, v, OffsetDeleteResponseView)
+        }
+        _ => ask_cluster(peer, api, v, scene),
+    }
+}
+
+fn ask_cluster(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    match api {
+        ApiKey::AlterConfigs => {
+            let request = alter::AlterConfigsRequest {
+                resources: vec![alter::AlterConfigsResource {
+                    resource_type: 2,
+                    resource_name: scene.topic.name.clone().into(),
+                    configs: vec![alter::AlterableConfig {
+                        name: "retention.ms".into(),
+                        value: Some("7200000".into()),
+                    }],
+                }],
+                validate_only: false,
+            };
+            exchange!(peer, request, v, AlterConfigsResponseView)
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let request = increment::IncrementalAlterConfigsRequest {
+                resources: vec![increment::AlterConfigsResource {
+                    resource_type: 4,
+                    resource_name: "".into(),
+                    configs: vec![increment::AlterableConfig {
+                        name: "log.retention.ms".into(),
+                        config_operation: 0,
+                        value: Some("7200000".into()),
+                    }],
+                }],
+                validate_only: false,
+            };
+            exchange!(peer, request, v, IncrementalAlterConfigsResponseView)
+        }
+        ApiKey::DescribeQuorum => {
+            let request = quorum::DescribeQuorumRequest {
+                topics: vec![quorum::TopicData {
+                    topic_name: "__cluster_metadata".into(),
+                    partitions: vec![quorum::PartitionData { partition_index: 0 }],
+                }],
+            };
+            exchange!(peer, request, v, DescribeQuorumResponseView)
+        }
+        ApiKey::UpdateFeatures => {
+            let request = features::UpdateFeaturesRequest {
+                feature_updates: vec![features::FeatureUpdateKey {
+                    feature: "metadata.version".into(),
+                    max_version_level: 30,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            };
+            exchange!(peer, request, v, UpdateFeaturesResponseView)
+        }
+        ApiKey::ListConfigResources => {
+            let request = ListConfigResourcesRequest::default();
+            exchange!(peer, request, v, ListConfigResourcesResponseView)
         }
         other => panic!("{other} is served, but this test has no request for it"),
     }

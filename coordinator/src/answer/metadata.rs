@@ -1,7 +1,9 @@
 //! Metadata: brokers, and topics by name, by id or all.
 //!
 //! A missing topic is answered UNKNOWN_TOPIC_OR_PARTITION even when it will be made: the caller gets the names
-//! to create and does so behind the answer, and the client asks again.
+//! to create and does so behind the answer, and the client asks again. What is asked twice is answered once.
+
+use std::collections::BTreeSet;
 
 use thalweg_wire::messages::metadata_request::{MetadataRequestTopicView, MetadataRequestView};
 use thalweg_wire::messages::metadata_response::{
@@ -45,10 +47,13 @@ pub fn metadata(
         Some(list) if list.is_empty() && version == 0 => {
             image.topics.iter().map(|topic| asks.topic(topic)).collect()
         }
-        Some(list) => list
-            .iter()
-            .map(|topic| asks.asked(&topic, &mut missing))
-            .collect(),
+        Some(list) => {
+            let mut seen = BTreeSet::new();
+            let once = list
+                .iter()
+                .filter(|topic| seen.insert((topic.topic_id, topic.name)));
+            once.map(|topic| asks.asked(&topic, &mut missing)).collect()
+        }
     };
     let brokers = viewpoint.alive(image).map(|one| MetadataResponseBroker {
         node_id: one.broker.id.0,
@@ -103,7 +108,7 @@ impl Asks<'_> {
         if let Err(refusal) = check_name(name) {
             return refused(asked, refusal.code);
         }
-        if self.may_create && !missing.iter().any(|other| other == name) {
+        if self.may_create {
             missing.push(name.to_owned());
         }
         refused(asked, ErrorCode::UnknownTopicOrPartition)

@@ -11,6 +11,8 @@ pub mod metadata;
 pub mod topic_partitions;
 pub mod cluster;
 pub mod coordinator;
+pub mod config_resources;
+pub mod quorum;
 
 /// Operations that everybody may do while there is no authorizer, as Kafka's bit fields.
 pub(crate) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;

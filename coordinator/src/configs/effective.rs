@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thalweg_wire::ids::NodeId;
 
-use super::keys::{ConfigType, TOPIC_KEYS, TopicKey, topic_key};
+use super::keys::{Bounds, ConfigType, TOPIC_KEYS, TopicKey, topic_key};
 use crate::metadata::image::{Image, Resource};
 
 /// Where a value comes from; the numbers are those of DescribeConfigs.
@@ -21,6 +21,10 @@ pub enum Source {
     StaticBroker = 4,
     /// Nobody set it.
     Default = 5,
+    /// Set for the client metrics subscription.
+    ClientMetrics = 7,
+    /// Set for the group.
+    Group = 8,
 }
 
 /// One broker key of this node.
@@ -34,6 +38,26 @@ pub struct BrokerValue {
     pub default: Option<String>,
     /// True when Kafka can change it while it runs.
     pub dynamic: bool,
+    /// What a value may be.
+    pub bounds: Bounds,
+    /// Why a value other than the default asks for what this engine lacks, if it does.
+    pub lack: Option<&'static str>,
+    /// What it does here.
+    pub doc: String,
+}
+
+impl Default for BrokerValue {
+    fn default() -> Self {
+        Self {
+            kind: ConfigType::String,
+            set: None,
+            default: None,
+            dynamic: false,
+            bounds: Bounds::Any,
+            lack: None,
+            doc: String::new(),
+        }
+    }
 }
 
 /// This node's broker keys; the node fills them from its settings when it starts.
@@ -83,6 +107,22 @@ impl BrokerConfigs {
             );
         }
         chain
+    }
+
+    /// The synonyms that DescribeConfigs shows of a broker key and those that say the same, strongest
+    /// first: of each source in turn, and nothing before the first that has the key's own name, as Kafka
+    /// does it.
+    #[must_use]
+    pub fn shown_chain(&self, image: &Image, own: &str) -> Vec<Link> {
+        let names = broker_synonyms(own);
+        let mut chain: Vec<Link> = names
+            .iter()
+            .flat_map(|name| self.broker_chain(image, name))
+            .collect();
+        chain.sort_by_key(|link| link.source);
+        let begin = chain.iter().position(|link| link.name == own);
+        let begin = begin.unwrap_or(chain.len());
+        chain.split_off(begin)
     }
 
     /// The chain of a broker key, strongest first.
@@ -153,14 +193,22 @@ impl BrokerConfigs {
             timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
             min_insync_replicas: number("min.insync.replicas"),
             delete_retention_ms: number("delete.retention.ms"),
+            producer_expiration_ms: self
+                .number(image, "producer.id.expiration.ms")
+                .unwrap_or(PRODUCER_EXPIRATION_MS),
         }
+    }
+
+    /// A broker key's value that counts, with Kafka's default behind it.
+    #[must_use]
+    pub fn text(&self, image: &Image, name: &str) -> Option<String> {
+        self.broker_chain(image, name).into_iter().next()?.value
     }
 
     /// A broker key that counts as a number, with Kafka's default behind it.
     #[must_use]
     pub fn number(&self, image: &Image, name: &str) -> Option<i64> {
-        let first = self.broker_chain(image, name).into_iter().next()?;
-        first.value?.trim().parse().ok()
+        self.text(image, name)?.trim().parse().ok()
     }
 
     /// All values a topic has, by key: what CreateTopics answers.
@@ -173,6 +221,29 @@ impl BrokerConfigs {
             let (value, source) = self.topic_value(image, topic, key);
             (key, value, source)
         })
+    }
+}
+
+/// Kafka's `producer.id.expiration.ms`.
+const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;
+
+/// The broker keys that say the same in other units, a key's own name first where Kafka has it first.
+fn broker_synonyms(name: &str) -> Vec<&str> {
+    const FAMILIES: &[&[&str]] = &[
+        &["log.roll.ms", "log.roll.hours"],
+        &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        &[
+            "log.retention.ms",
+            "log.retention.minutes",
+            "log.retention.hours",
+        ],
+    ];
+    if name == "log.flush.interval.ms" {
+        return vec![name, "log.flush.scheduler.interval.ms"];
+    }
+    match FAMILIES.iter().find(|family| family.contains(&name)) {
+        Some(family) => family.to_vec(),
+        None => vec![name],
     }
 }
 
@@ -219,4 +290,6 @@ pub struct TopicConfig {
     pub min_insync_replicas: i64,
     /// `delete.retention.ms`
     pub delete_retention_ms: i64,
+    /// The broker's `producer.id.expiration.ms`.
+    pub producer_expiration_ms: i64,
 }

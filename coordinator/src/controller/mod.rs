@@ -14,6 +14,7 @@ pub mod names;
 pub mod topics;
 pub mod delete;
 pub mod partitions;
+pub mod configs;
 pub mod brokers;
 pub mod producer_ids;
 

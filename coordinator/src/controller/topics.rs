@@ -237,6 +237,7 @@ impl Work<'_, '_> {
         Ok(CreatableTopicResult {
             name: topic.name.clone(),
             topic_id: id,
+            error_message: None,
             num_partitions: count,
             replication_factor: i16::try_from(factor).unwrap_or(i16::MAX),
             configs: Some(answered_configs(

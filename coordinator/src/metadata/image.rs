@@ -64,6 +64,12 @@ impl Resource {
     pub const TOPIC: i8 = 2;
     /// Resource type of brokers.
     pub const BROKER: i8 = 4;
+    /// Resource type of brokers' loggers, whose levels are in no log.
+    pub const BROKER_LOGGER: i8 = 8;
+    /// Resource type of client metrics subscriptions.
+    pub const CLIENT_METRICS: i8 = 16;
+    /// Resource type of groups.
+    pub const GROUP: i8 = 32;
 
     /// A topic's.
     #[must_use]

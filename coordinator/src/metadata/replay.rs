@@ -117,31 +117,42 @@ pub fn replay(
     Ok(())
 }
 
-fn features<'a>(list: impl Iterator<Item = (&'a str, i16, i16)>) -> BTreeMap<String, (i16, i16)> {
-    list.map(|(name, min, max)| (name.to_owned(), (min, max)))
-        .collect()
+/// What a broker's registration and a controller's have in common, field by field the same.
+macro_rules! endpoints {
+    ($record:expr) => {
+        $record
+            .end_points
+            .iter()
+            .map(|endpoint| Endpoint {
+                name: endpoint.name.to_string(),
+                host: endpoint.host.to_string(),
+                port: endpoint.port,
+                security_protocol: endpoint.security_protocol,
+            })
+            .collect()
+    };
+}
+
+macro_rules! features {
+    ($record:expr) => {
+        $record
+            .features
+            .iter()
+            .map(|feature| {
+                let range = (feature.min_supported_version, feature.max_supported_version);
+                (feature.name.to_string(), range)
+            })
+            .collect()
+    };
 }
 
 fn register_broker(image: &mut Image, record: &RegisterBrokerRecord<'_>) {
-    let endpoints = record.end_points.iter().map(|endpoint| Endpoint {
-        name: endpoint.name.to_string(),
-        host: endpoint.host.to_string(),
-        port: endpoint.port,
-        security_protocol: endpoint.security_protocol,
-    });
-    let supported = record.features.iter().map(|f| {
-        (
-            f.name.as_ref(),
-            f.min_supported_version,
-            f.max_supported_version,
-        )
-    });
     let broker = Broker {
         id: NodeId(record.broker_id),
         epoch: record.broker_epoch,
         incarnation: record.incarnation_id,
-        endpoints: endpoints.collect(),
-        features: features(supported),
+        endpoints: endpoints!(record),
+        features: features!(record),
         rack: record.rack.as_deref().map(str::to_owned),
         fenced: record.fenced,
         in_controlled_shutdown: record.in_controlled_shutdown,
@@ -152,24 +163,11 @@ fn register_broker(image: &mut Image, record: &RegisterBrokerRecord<'_>) {
 }
 
 fn register_controller(image: &mut Image, record: &RegisterControllerRecord<'_>) {
-    let endpoints = record.end_points.iter().map(|endpoint| Endpoint {
-        name: endpoint.name.to_string(),
-        host: endpoint.host.to_string(),
-        port: endpoint.port,
-        security_protocol: endpoint.security_protocol,
-    });
-    let supported = record.features.iter().map(|f| {
-        (
-            f.name.as_ref(),
-            f.min_supported_version,
-            f.max_supported_version,
-        )
-    });
     let controller = Controller {
         id: NodeId(record.controller_id),
         incarnation: record.incarnation_id,
-        endpoints: endpoints.collect(),
-        features: features(supported),
+        endpoints: endpoints!(record),
+        features: features!(record),
     };
     Arc::make_mut(&mut image.controllers).insert(controller.id, Arc::new(controller));
 }

@@ -91,8 +91,8 @@ impl Cluster {
         let value = BrokerValue {
             kind: ConfigType::Long,
             set: Some(value.to_owned()),
-            default: None,
             dynamic: true,
+            ..BrokerValue::default()
         };
         self.broker.values.insert(name.to_owned(), value);
     }

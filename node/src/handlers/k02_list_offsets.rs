@@ -26,6 +26,7 @@ use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{Fault, Query, QueryAnswer};
+use crate::shard::questions::{Place, Questions};
 
 /// The first version that tells the epoch.
 const EPOCH: i16 = 4;
@@ -48,7 +49,7 @@ pub async fn handle<D: Disk>(
         _ => Isolation::HighWatermark,
     };
     let doubles = doubles(&asked);
-    let (mut questions, mut places) = (Vec::new(), Vec::new());
+    let mut questions = Questions::default();
     let mut topics = Vec::with_capacity(asked.topics.len());
     for (t, topic) in asked.topics.iter().enumerate() {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -56,8 +57,7 @@ pub async fn handle<D: Disk>(
             let double = doubles.contains_key(&(topic.name, part.partition_index));
             let (row, question) = plan(core, request.version, (topic.name, double), &part);
             if let Some((id, query)) = question {
-                questions.push((id, Query::Offset(query, isolation)));
-                places.push((t, p));
+                questions.ask((t, p), id, Query::Offset(query, isolation));
             }
             partitions.push(row);
         }
@@ -66,12 +66,13 @@ pub async fn handle<D: Disk>(
             partitions,
         });
     }
-    let answers = core.query(questions).await;
-    for ((t, p), answer) in places.into_iter().zip(answers) {
-        if let Some(row) = topics.get_mut(t).and_then(|t| t.partitions.get_mut(p)) {
+    let rows = |(t, p): Place, answer| {
+        let topic = topics.get_mut(t);
+        if let Some(row) = topic.and_then(|topic| topic.partitions.get_mut(p)) {
             fill(row, answer, request.version);
         }
-    }
+    };
+    core.fill(questions, rows).await;
     request.respond(&ListOffsetsResponse {
         throttle_time_ms: 0,
         topics,

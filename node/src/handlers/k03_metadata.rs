@@ -63,16 +63,28 @@ pub async fn create<D: Disk>(core: &Rc<ShardCore<D>>, names: Vec<String>) {
         (outcome.response, outcome.records)
     });
     match proposed.await {
-        Err(fault) => tracing::warn!("topics were not created on first use: {fault}"),
+        Err(fault) => complain(core, |suppressed| {
+            tracing::warn!(suppressed, "topics were not created on first use: {fault}");
+        }),
         Ok(response) => {
             for topic in response.topics.iter().filter(|topic| topic.error_code != 0) {
                 let words = topic.error_message.as_deref().unwrap_or("");
-                tracing::warn!(
-                    topic = %topic.name.escape_debug(),
-                    code = topic.error_code,
-                    "a topic was not created on first use: {words}"
-                );
+                complain(core, |suppressed| {
+                    tracing::warn!(
+                        topic = %topic.name.escape_debug(),
+                        code = topic.error_code,
+                        suppressed,
+                        "a topic was not created on first use: {words}"
+                    );
+                });
             }
         }
+    }
+}
+
+/// Clients ask again and again: a few lines a second are enough.
+fn complain<D: Disk>(core: &ShardCore<D>, line: impl FnOnce(u64)) {
+    if let Some(suppressed) = core.complaints.admit(core.host.now().mono) {
+        line(suppressed);
     }
 }

@@ -20,7 +20,8 @@ use crate::led::led_by_name;
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
-use crate::shard::mailbox::{Query, QueryAnswer};
+use crate::shard::mailbox::{Fault, Query, QueryAnswer};
+use crate::shard::questions::{Place, Questions};
 
 /// Kafka's "everything visible".
 const HIGH_WATERMARK: i64 = -1;
@@ -31,7 +32,7 @@ pub async fn handle<D: Disk>(
     request: &Request,
 ) -> Result<Answer, Refusal> {
     let asked: DeleteRecordsRequestView<'_> = request.view()?;
-    let (mut questions, mut places) = (Vec::new(), Vec::new());
+    let mut questions = Questions::default();
     let mut topics = Vec::with_capacity(asked.topics.len());
     for (t, topic) in asked.topics.iter().enumerate() {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -43,8 +44,7 @@ pub async fn handle<D: Disk>(
             };
             match check(core, topic.name, part.partition_index, part.offset) {
                 Ok(id) => {
-                    questions.push((id, Query::DeleteRecords(Offset(part.offset))));
-                    places.push((t, p));
+                    questions.ask((t, p), id, Query::DeleteRecords(Offset(part.offset)));
                 }
                 Err(code) => row.error_code = code.code(),
             }
@@ -55,17 +55,18 @@ pub async fn handle<D: Disk>(
             partitions,
         });
     }
-    let answers = core.query(questions).await;
-    for ((t, p), answer) in places.into_iter().zip(answers) {
-        let Some(row) = topics.get_mut(t).and_then(|t| t.partitions.get_mut(p)) else {
-            continue;
+    let rows = |(t, p): Place, answer: Result<QueryAnswer, Fault>| {
+        let topic = topics.get_mut(t);
+        let Some(row) = topic.and_then(|topic| topic.partitions.get_mut(p)) else {
+            return;
         };
         match answer {
             Ok(QueryAnswer::LogStart(start)) => row.low_watermark = start.0,
             Ok(_) => {}
             Err(fault) => row.error_code = fault.code.code(),
         }
-    }
+    };
+    core.fill(questions, rows).await;
     request.respond(&DeleteRecordsResponse {
         throttle_time_ms: 0,
         topics,

@@ -14,7 +14,8 @@ use crate::led::led_by_name;
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
-use crate::shard::mailbox::{Query, QueryAnswer};
+use crate::shard::mailbox::{Fault, Query, QueryAnswer};
+use crate::shard::questions::{Place, Questions};
 
 /// Answers the request.
 pub async fn handle<D: Disk>(
@@ -23,7 +24,7 @@ pub async fn handle<D: Disk>(
 ) -> Result<Answer, Refusal> {
     let asked: OffsetForLeaderEpochRequestView<'_> = request.view()?;
     let image = core.image();
-    let (mut questions, mut places) = (Vec::new(), Vec::new());
+    let mut questions = Questions::default();
     let mut topics = Vec::with_capacity(asked.topics.len());
     for (t, topic) in asked.topics.iter().enumerate() {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -35,8 +36,7 @@ pub async fn handle<D: Disk>(
             let expected = part.current_leader_epoch;
             match led_by_name(core.node.id, &image, topic.topic, part.partition, expected) {
                 Ok(id) => {
-                    questions.push((id, Query::EpochEnd(Epoch(part.leader_epoch))));
-                    places.push((t, p));
+                    questions.ask((t, p), id, Query::EpochEnd(Epoch(part.leader_epoch)));
                 }
                 Err(code) => row.error_code = code.code(),
             }
@@ -47,10 +47,10 @@ pub async fn handle<D: Disk>(
             partitions,
         });
     }
-    let answers = core.query(questions).await;
-    for ((t, p), answer) in places.into_iter().zip(answers) {
-        let Some(row) = topics.get_mut(t).and_then(|t| t.partitions.get_mut(p)) else {
-            continue;
+    let rows = |(t, p): Place, answer: Result<QueryAnswer, Fault>| {
+        let topic = topics.get_mut(t);
+        let Some(row) = topic.and_then(|topic| topic.partitions.get_mut(p)) else {
+            return;
         };
         match answer {
             Ok(QueryAnswer::EpochEnd(end)) => {
@@ -60,7 +60,8 @@ pub async fn handle<D: Disk>(
             Ok(_) => {}
             Err(fault) => row.error_code = fault.code.code(),
         }
-    }
+    };
+    core.fill(questions, rows).await;
     request.respond(&OffsetForLeaderEpochResponse {
         throttle_time_ms: 0,
         topics,

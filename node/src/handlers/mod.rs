@@ -33,11 +33,16 @@ pub mod k21_delete_records;
 pub mod k22_init_producer_id;
 pub mod k23_offset_for_leader_epoch;
 pub mod k32_describe_configs;
+pub mod k33_alter_configs;
 pub mod k35_describe_log_dirs;
 pub mod k37_create_partitions;
 pub mod k42_delete_groups;
 pub mod k47_offset_delete;
+pub mod k44_incremental_alter_configs;
+pub mod k55_describe_quorum;
+pub mod k57_update_features;
 pub mod k60_describe_cluster;
+pub mod k74_list_config_resources;
 pub mod k75_describe_topic_partitions;
 
 /// Runs a proposal's computation with what it needs of this node.

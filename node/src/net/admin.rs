@@ -29,9 +29,7 @@ const TIME_MAX: Duration = Duration::from_secs(5);
 pub async fn serve<D: Disk>(bound: Bound, core: Rc<ShardCore<D>>, ring: Ring) {
     let connections = Budget::new(CONNECTIONS_MAX);
     let place = move |socket: OwnedFd, _, _| {
-        let Some(permit) = connections.try_take(1) else {
-            return;
-        };
+        let permit = connections.try_take(1)?;
         let (core, ring) = (Rc::clone(&core), ring.clone());
         let timer = core.host.sleep(TIME_MAX);
         let host = Rc::clone(&core.host);
@@ -40,6 +38,7 @@ pub async fn serve<D: Disk>(bound: Bound, core: Rc<ShardCore<D>>, ring: Ring) {
             drop(permit);
         };
         host.spawn(Queue::Network, Box::pin(task));
+        None
     };
     accept_all(bound, Rc::new(place)).await;
 }

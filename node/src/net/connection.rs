@@ -36,8 +36,6 @@ pub struct Limits {
     pub shard_request_bytes_max: usize,
     /// Bytes of all unfinished frames of a shard; a connection that would exceed it is closed.
     pub shard_partial_bytes_max: usize,
-    /// Connections of a shard.
-    pub connections_max: usize,
 }
 
 /// What the connections of one shard share.

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod connection;
+pub mod door;
 pub mod frames;
 pub mod listener;
 pub mod registry;

@@ -2,21 +2,20 @@
 //!
 //! A sweep once a second closes connections that were silent for too long and those whose frame
 //! does not get whole in time, so that no connection needs a timer of its own. Invariants: every
-//! connection counted in [`Loads`] is given back once; at most `connections_max` are open.
-//! Deliberately absent: what connections say.
+//! connection's place is given back once, when its last task ends. Deliberately absent: what
+//! connections say, and how many there may be (`net/door.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use thalweg_wire::ids::ShardId;
 
 use super::connection::{self, Ending, Link, Net};
-use super::listener::Loads;
+use super::door::Place;
+use super::listener::Accepted;
 use super::send_file::Socket;
-use crate::request::{Listener, Origin};
+use crate::request::Origin;
 use crate::runtime::logs::RateLimit;
 use crate::shard::host::Queue;
 use crate::shard::wait::Signal;
@@ -35,7 +34,6 @@ pub const SEND_SECONDS_MAX: u64 = 60;
 /// The connections of one shard.
 pub struct Registry {
     net: Rc<Net>,
-    loads: Arc<Loads>,
     open: RefCell<BTreeMap<u64, Open>>,
     next: Cell<u64>,
     stopping: Cell<bool>,
@@ -45,10 +43,9 @@ pub struct Registry {
 
 impl Registry {
     /// No connections yet.
-    pub fn new(net: Rc<Net>, loads: Arc<Loads>) -> Rc<Self> {
+    pub fn new(net: Rc<Net>) -> Rc<Self> {
         Rc::new(Self {
             net,
-            loads,
             open: RefCell::default(),
             next: Cell::new(0),
             stopping: Cell::new(false),
@@ -61,14 +58,12 @@ impl Registry {
         self.net.host.shard()
     }
 
-    /// Serves an accepted socket. Its place in the loads was taken by whoever accepted it.
-    pub fn adopt(self: &Rc<Self>, socket: OwnedFd, listener: Listener) {
-        let begun = self.begin(socket, listener);
-        let (link, socket) = match begun {
+    /// Serves an accepted connection.
+    pub fn adopt(self: &Rc<Self>, accepted: Accepted) {
+        let (link, socket, place) = match self.begin(accepted) {
             Ok(begun) => begun,
             Err(error) => {
                 tracing::debug!(shard = self.shard().0, %error, "a connection was gone at once");
-                self.loads.release(self.shard().0);
                 return;
             }
         };
@@ -79,18 +74,19 @@ impl Registry {
                 connection::serve(Rc::clone(&registry.net), socket, Rc::clone(&link)).await;
             registry.open.borrow_mut().remove(&number);
             registry.net.metrics.connections.set(registry.len());
-            registry.loads.release(registry.shard().0);
+            drop(place);
             registry.tell(&link.origin, &ending);
             registry.ended.notify();
         };
         self.net.host.spawn(Queue::Network, Box::pin(serving));
     }
 
-    fn begin(
-        &self,
-        socket: OwnedFd,
-        listener: Listener,
-    ) -> std::io::Result<(Rc<Link>, Rc<Socket>)> {
+    fn begin(&self, accepted: Accepted) -> std::io::Result<(Rc<Link>, Rc<Socket>, Place)> {
+        let Accepted {
+            socket,
+            listener,
+            place,
+        } = accepted;
         if self.stopping.get() {
             return Err(std::io::ErrorKind::ConnectionAborted.into());
         }
@@ -115,7 +111,7 @@ impl Registry {
         self.open
             .borrow_mut()
             .insert(origin.connection, (Rc::clone(&link), Rc::clone(&socket)));
-        Ok((link, socket))
+        Ok((link, socket, place))
     }
 
     /// One line for a connection that ended badly, and not more than a few a second.

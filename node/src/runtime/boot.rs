@@ -30,7 +30,8 @@ use super::place::{self, IO_MEMORY_BYTES, Machine, Placement, Wanted};
 use super::seat::{self, Event, Head, Seat};
 use super::start::{StartError, check_identity, format_directory, new_id, read_identity};
 use super::{clock, nudge, signals, watchdog};
-use crate::net::listener::{Bound, Loads, bind};
+use crate::net::door::Door;
+use crate::net::listener::{Bound, bind};
 use crate::node::NodeFacts;
 use crate::request::Listener;
 use crate::shard::router::mesh;
@@ -264,6 +265,7 @@ pub fn run(loaded: &Loaded, ready: impl FnOnce(&Banner)) -> Result<(), BootError
         .map_err(|error| BootError::Machine(format!("signals can't be watched: {error}")))?;
     let head = Head {
         listeners: vec![sockets.kafka],
+        door: Door::new(node.shards),
         admin: sockets.admin,
         start,
         stop,
@@ -291,7 +293,6 @@ fn spawn_shards(
     let shards = placement.shards;
     let settings = &node.settings;
     let store = facts::store(settings, shards, memory_bytes(), free_bytes(data));
-    let loads = Loads::new(shards);
     let hearts: Vec<watchdog::Heart> = (0..shards).map(|_| watchdog::Heart::default()).collect();
     let machine = |what: &str, error: io::Error| BootError::Machine(format!("{what}: {error}"));
     nudge::prepare().map_err(|error| machine("no signal to wake shards", error))?;
@@ -307,8 +308,7 @@ fn spawn_shards(
             helper_cpus: Vec::new(),
             node: Arc::clone(node),
             store,
-            limits: facts::limits(settings, shards),
-            loads: Arc::clone(&loads),
+            limits: facts::limits(settings),
             heart: Arc::clone(heart),
             events: events.clone(),
             head: head.take(),

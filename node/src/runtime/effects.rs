@@ -7,13 +7,13 @@
 //! Deliberately absent: what to propose (`thalweg_coordinator::controller`).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use thalweg_coordinator::controller::producer_ids::Block;
-use thalweg_coordinator::metadata::image::{Image, Topic};
+use thalweg_coordinator::metadata::image::{Image, Resource, Topic};
 use thalweg_coordinator::metadata::log::{LogReader, Quorum};
 use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_coordinator::metadata::record::{Place, Proposed, encode_batch};
@@ -249,10 +249,11 @@ impl Changes {
     #[must_use]
     pub fn between(old: &Image, new: &Image, node: &NodeFacts) -> Self {
         let mut changes = Self::default();
-        let same_configs = Arc::ptr_eq(&old.configs, &new.configs);
+        let configs = ChangedConfigs::between(old, new);
         for topic in new.topics.iter() {
             let before = old.topics.get(topic.id);
             let same_topic = before.is_some_and(|before| Arc::ptr_eq(before, topic));
+            let same_configs = !configs.touch(topic);
             if same_topic && same_configs {
                 continue;
             }
@@ -309,6 +310,45 @@ impl Changes {
                 self.configure.entry(shard).or_default().push((id, config));
             }
         }
+    }
+}
+
+/// Whose configs differ between two images: few topics of many, as a rule.
+struct ChangedConfigs {
+    /// A broker's have changed, which all topics may inherit.
+    all: bool,
+    topics: BTreeSet<String>,
+}
+
+impl ChangedConfigs {
+    fn between(old: &Image, new: &Image) -> Self {
+        let mut changed = Self {
+            all: false,
+            topics: BTreeSet::new(),
+        };
+        if Arc::ptr_eq(&old.configs, &new.configs) {
+            return changed;
+        }
+        let same =
+            |resource: &Resource| match (old.configs.get(resource), new.configs.get(resource)) {
+                (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+                _ => false,
+            };
+        let all = old.configs.keys().chain(new.configs.keys());
+        for resource in all.filter(|resource| !same(resource)) {
+            match resource.kind {
+                Resource::TOPIC => {
+                    changed.topics.insert(resource.name.clone());
+                }
+                Resource::BROKER => changed.all = true,
+                _ => {}
+            }
+        }
+        changed
+    }
+
+    fn touch(&self, topic: &Topic) -> bool {
+        self.all || self.topics.contains(&*topic.name)
     }
 }
 

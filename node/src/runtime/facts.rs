@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use thalweg_config::facts::{KafkaKey, KafkaType};
+use thalweg_config::kafka;
 use thalweg_config::units::{Address, Auto, CompressedCheck, Durability, Listen};
 use thalweg_config::{Loaded, Origin, Settings};
+use thalweg_coordinator::configs::broker::parse_overrides;
 use thalweg_coordinator::configs::effective::{BrokerConfigs, BrokerValue};
-use thalweg_coordinator::configs::keys::ConfigType;
+use thalweg_coordinator::configs::keys::{self, ConfigType};
 use thalweg_coordinator::format::MetaProperties;
-use thalweg_coordinator::metadata::image::Endpoint;
+use thalweg_coordinator::metadata::image::{Endpoint, Image};
 use thalweg_storage::store::{self, StoreConfig};
 use thalweg_wire::batch;
 use thalweg_wire::ids::{NodeId, ShardId, Uuid};
 
 use crate::net::connection::Limits;
+use crate::net::door::Bounds;
 use crate::node::NodeFacts;
 use crate::request::Listener;
 use crate::topics::CheckRules;
@@ -28,7 +31,7 @@ const PIPELINE_BYTES_MAX: usize = 16 << 20;
 const SHARD_REQUEST_BYTES_MAX: usize = 128 << 20;
 /// Bytes of a shard's unfinished frames.
 const SHARD_PARTIAL_BYTES_MAX: usize = 128 << 20;
-/// Connections of a shard where Kafka's key sets none: what 64 KiB each would make 1 GiB.
+/// Connections of a shard, whatever Kafka's key says: what 64 KiB each would make 1 GiB.
 const SHARD_CONNECTIONS_MAX: usize = 16_384;
 /// The journal's part of memory and of the free disk, and its bound.
 const JOURNAL_BYTES_MAX: u64 = 2 << 30;
@@ -67,7 +70,6 @@ pub fn node(loaded: &Loaded, given: &Given) -> NodeFacts {
                 CompressedCheck::Full => batch::CompressedCheck::Full,
                 CompressedCheck::Header => batch::CompressedCheck::Header,
             },
-            producer_expiration_ms: i64::from(settings.kafka.producer_id_expiration_ms),
         },
     }
 }
@@ -116,6 +118,9 @@ fn broker_configs(loaded: &Loaded) -> BrokerConfigs {
             set: set.flatten(),
             default: config.key.default.map(str::to_owned),
             dynamic: config.key.dynamic,
+            bounds: keys::Bounds::parse(config.key.bounds),
+            lack: kafka::lack(config.key.name),
+            doc: kafka::doc(config.key.name),
         };
         (config.key.name.to_owned(), value)
     };
@@ -144,16 +149,29 @@ fn kind(key: &KafkaKey) -> ConfigType {
 
 /// Limits of one shard's connections.
 #[must_use]
-pub fn limits(settings: &Settings, shards: u16) -> Limits {
-    let positive = |value: i32| usize::try_from(value).unwrap_or(0);
-    let connections = positive(settings.kafka.max_connections).div_ceil(usize::from(shards.max(1)));
+pub fn limits(settings: &Settings) -> Limits {
     Limits {
-        frame_bytes_max: positive(settings.kafka.socket_request_max_bytes),
+        frame_bytes_max: usize::try_from(settings.kafka.socket_request_max_bytes).unwrap_or(0),
         pipeline_requests_max: PIPELINE_REQUESTS_MAX,
         pipeline_bytes_max: PIPELINE_BYTES_MAX,
         shard_request_bytes_max: SHARD_REQUEST_BYTES_MAX,
         shard_partial_bytes_max: SHARD_PARTIAL_BYTES_MAX,
-        connections_max: connections.min(SHARD_CONNECTIONS_MAX),
+    }
+}
+
+/// How many connections there may be, by the configuration that holds now.
+#[must_use]
+pub fn bounds(configs: &BrokerConfigs, image: &Image) -> Bounds {
+    let number = |key: &str| configs.number(image, key).unwrap_or(i64::MAX).max(0);
+    let count = |key: &str| usize::try_from(number(key)).unwrap_or(usize::MAX);
+    let overrides = configs.text(image, "max.connections.per.ip.overrides");
+    Bounds {
+        of_node: count("max.connections"),
+        of_shard: SHARD_CONNECTIONS_MAX,
+        of_address: count("max.connections.per.ip"),
+        // What cannot be read was refused when it was set, or the start was.
+        of_addresses: parse_overrides(overrides.as_deref().unwrap_or("")).unwrap_or_default(),
+        a_second: u32::try_from(number("max.connection.creation.rate")).unwrap_or(u32::MAX),
     }
 }
 

@@ -5,6 +5,7 @@
 //! journals emptied into segments, shard 0 last. Deliberately absent: threads (`boot.rs`).
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -14,20 +15,25 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use thalweg_coordinator::controller::brokers::Start;
+use thalweg_coordinator::metadata::image::Image;
 use thalweg_storage::disk::probe::Probe;
 use thalweg_storage::disk::uring::UringDisk;
 use thalweg_storage::recover::{Report, mark_clean};
 use thalweg_storage::store::{PartitionSpec, StoppedLog, Store, StoreConfig};
-use thalweg_wire::ids::ShardId;
+use thalweg_wire::ids::{Offset, ShardId};
 
+use super::facts;
+use super::logs::RateLimit;
 use super::start::{self, StartError};
 use super::watchdog::{BEAT, Heart};
 use crate::dispatch::{COORDINATOR, Dispatch};
 use crate::net::admin;
 use crate::net::connection::{Limits, Net};
-use crate::net::listener::{Bound, Loads, accept_all};
+use crate::net::door::{Bounds, Door};
+use crate::net::listener::{Accepted, Bound, accept_all};
 use crate::net::registry::Registry;
 use crate::node::NodeFacts;
+use crate::request::Listener;
 use crate::shard::core::ShardCore;
 use crate::shard::host::{Host, Queue};
 use crate::shard::mailbox::{Fault, Message, Reply};
@@ -71,8 +77,6 @@ pub struct Seat {
     pub store: StoreConfig,
     /// Limits of its connections.
     pub limits: Limits,
-    /// Connections per shard.
-    pub loads: Arc<Loads>,
     /// Beats while it runs.
     pub heart: Heart,
     /// Where to tell.
@@ -85,6 +89,8 @@ pub struct Seat {
 pub struct Head {
     /// The client listeners.
     pub listeners: Vec<Bound>,
+    /// Who may come in by them.
+    pub door: Door,
     /// The admin listener.
     pub admin: Option<Bound>,
     /// This incarnation.
@@ -100,7 +106,6 @@ struct Room {
     node: Arc<NodeFacts>,
     store: StoreConfig,
     limits: Limits,
-    loads: Arc<Loads>,
     core: RefCell<Option<Rc<ShardCore<UringDisk>>>>,
     registry: RefCell<Option<Rc<Registry>>>,
     over: Signal,
@@ -132,7 +137,6 @@ async fn run_shard(seat: &mut Seat) -> Result<(), StartError> {
             ..seat.store
         },
         limits: seat.limits,
-        loads: Arc::clone(&seat.loads),
         core: RefCell::default(),
         registry: RefCell::default(),
         over: Signal::default(),
@@ -212,8 +216,9 @@ async fn lead(room: &Rc<Room>, head: Head, events: &Sender<Event>) -> Result<(),
     start::lead(&core, &room.disk, recovered.reader, &head.start).await?;
     lap.end("leading");
     let closing = Rc::new(Signal::default());
+    let porter = Porter::new(room, head.door);
     for bound in head.listeners {
-        listen(room, bound, &closing);
+        listen(room, bound, &porter, &closing);
     }
     if let Some(bound) = head.admin {
         let serving = admin::serve(bound, core, room.disk.ring().clone());
@@ -260,25 +265,71 @@ fn others(room: &Room) -> impl Iterator<Item = ShardId> + use<> {
         .filter(|shard| *shard != COORDINATOR)
 }
 
-fn listen(room: &Rc<Room>, bound: Bound, closing: &Rc<Signal>) {
-    let shared = Rc::clone(room);
-    let place = move |socket, _, listener| {
-        let room = Rc::clone(&shared);
-        let Some(shard) = room.loads.assign(room.limits.connections_max) else {
-            tracing::warn!("all shards have as many connections as they may: one is refused");
-            return;
-        };
-        let handing = Rc::clone(&room);
-        let hand_over = async move {
-            let message = Message::Connection { socket, listener };
-            let Some(core) = handing.core() else { return };
-            if core.ask(ShardId(shard), message).await.is_err() {
-                handing.loads.release(shard);
+fn listen(room: &Rc<Room>, bound: Bound, porter: &Rc<Porter>, closing: &Rc<Signal>) {
+    let porter = Rc::clone(porter);
+    let take = move |socket, peer: SocketAddr, listener| porter.take(socket, peer, listener);
+    spawn_until(room, accept_all(bound, Rc::new(take)), closing);
+}
+
+/// Stands at the door: asks the newest image for its bounds and sends each connection to its shard.
+struct Porter {
+    room: Rc<Room>,
+    door: RefCell<Door>,
+    /// As of that offset of the metadata log.
+    bounds: RefCell<Option<(Offset, Bounds)>>,
+    complaints: RateLimit,
+}
+
+impl Porter {
+    fn new(room: &Rc<Room>, door: Door) -> Rc<Self> {
+        Rc::new(Self {
+            room: Rc::clone(room),
+            door: RefCell::new(door),
+            bounds: RefCell::default(),
+            complaints: RateLimit::default(),
+        })
+    }
+
+    fn take(&self, socket: OwnedFd, peer: SocketAddr, listener: Listener) -> Option<Duration> {
+        let core = self.room.core()?;
+        let bounds = self.bounds(&core.image());
+        let now = self.room.host.now().mono;
+        let pause = self.door.borrow_mut().pace(now, &bounds);
+        let place = match self.door.borrow_mut().admit(peer.ip(), &bounds) {
+            Ok(place) => place,
+            Err(full) => {
+                core.metrics.connections_refused.add(1);
+                if let Some(suppressed) = self.complaints.admit(now) {
+                    tracing::warn!(%peer, suppressed, reason = %full, "a connection is refused");
+                }
+                return pause;
             }
         };
-        room.host.spawn(Queue::Network, Box::pin(hand_over));
-    };
-    spawn_until(room, accept_all(bound, Rc::new(place)), closing);
+        let shard = ShardId(place.shard);
+        let message = Message::Connection(Accepted {
+            socket,
+            listener,
+            place,
+        });
+        let hand_over = async move {
+            // A shard that is gone drops the connection, and its place with it.
+            let _gone = core.ask(shard, message).await;
+        };
+        self.room.host.spawn(Queue::Network, Box::pin(hand_over));
+        pause
+    }
+
+    fn bounds(&self, image: &Image) -> Bounds {
+        let mut known = self.bounds.borrow_mut();
+        match &*known {
+            Some((offset, bounds)) if *offset == image.offset => bounds.clone(),
+            _ => {
+                let bounds = facts::bounds(&self.room.node.broker_configs, image);
+                *known = Some((image.offset, bounds.clone()));
+                bounds
+            }
+        }
+    }
 }
 
 fn spawn_until(room: &Room, task: impl Future<Output = ()> + 'static, closing: &Rc<Signal>) {
@@ -380,11 +431,10 @@ impl Room {
             metrics,
             self.disk.ring().clone(),
         );
-        let registry = Registry::new(net, Arc::clone(&self.loads));
+        let registry = Registry::new(net);
         let adopting = Rc::clone(&registry);
-        self.host.set_adopt(Box::new(move |socket, listener| {
-            adopting.adopt(socket, listener)
-        }));
+        self.host
+            .set_adopt(Box::new(move |accepted| adopting.adopt(accepted)));
         *self.core.borrow_mut() = Some(core);
         *self.registry.borrow_mut() = Some(registry);
         spawn(Queue::Background, Box::pin(Rc::clone(self).upkeep()));

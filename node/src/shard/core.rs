@@ -33,6 +33,7 @@ use crate::node::NodeFacts;
 use crate::outgoing::{Binder, LateRange};
 use crate::request::Listener;
 use crate::runtime::effects::{Changes, Coordinator, Published};
+use crate::runtime::logs::RateLimit;
 use crate::topics::TopicSettings;
 
 /// Memory of tail slices that a shard's answers may hold until they are sent. Slow readers share
@@ -69,6 +70,8 @@ pub struct ShardCore<D: Disk> {
     pub sessions: RefCell<Sessions>,
     /// Its groups.
     pub groups: Rc<GroupTable>,
+    /// Keeps lines that clients can provoke from flooding the log.
+    pub complaints: RateLimit,
     /// Memory that answers hold until they are sent.
     pub held: Budget,
     /// Memory that ranges take while they are sent. Apart from `held`, whose owners wait for this
@@ -104,6 +107,7 @@ impl<D: Disk> ShardCore<D> {
             scratch: RefCell::default(),
             slots: Slots::default(),
             groups: Rc::default(),
+            complaints: RateLimit::default(),
             held: Budget::new(HELD_BYTES_MAX),
             binding: Budget::new(BINDING_BYTES_MAX),
             incomplete: Cell::new(false),
@@ -211,8 +215,8 @@ impl<D: Disk> ShardCore<D> {
 
     async fn serve_unordered(self: Rc<Self>, message: Message) -> Reply {
         match message {
-            Message::Connection { socket, listener } => {
-                self.host.adopt(socket, listener);
+            Message::Connection(accepted) => {
+                self.host.adopt(accepted);
                 Reply::Done
             }
             Message::Append(job) => {

@@ -4,7 +4,6 @@
 //! simulator's is storage's seeded executor. Everything between frame and acknowledgement is
 //! written against this trait and the storage engine's `Disk`, and names no runtime.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use thalweg_wire::ids::{ShardId, TimestampMs};
 
 use super::mailbox::{Message, Reply};
 use super::wait::LocalFuture;
-use crate::request::Listener;
+use crate::net::listener::Accepted;
 
 /// Latency classes of tasks; see `shard/queues.rs` for their shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +62,6 @@ pub trait Host: 'static {
     fn random(&self, bytes: &mut [u8; 16]);
     /// Bytes of the file system that holds `path`: all, and those still to be had.
     fn disk_space(&self, path: &Path) -> Option<(u64, u64)>;
-    /// Takes over an accepted socket.
-    fn adopt(&self, socket: OwnedFd, listener: Listener);
+    /// Takes over an accepted connection.
+    fn adopt(&self, accepted: Accepted);
 }

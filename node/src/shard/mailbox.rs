@@ -5,7 +5,6 @@
 //! and credits (`shard/router.rs`).
 
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,20 +21,16 @@ use crate::groups::route::GroupJob;
 use crate::groups::table::Parcel;
 use crate::metrics::Snapshot;
 use crate::metrics::stages::Summary;
+use crate::net::listener::Accepted;
 use crate::outgoing::Carried;
-use crate::request::{Frame, Listener, Request};
+use crate::request::{Frame, Request};
 use crate::runtime::effects::Published;
 
 /// A request from one shard to another. Each is answered by exactly one [`Reply`].
 #[derive(Debug)]
 pub enum Message {
     /// Serve this connection. Answered with `Done`.
-    Connection {
-        /// The accepted socket.
-        socket: OwnedFd,
-        /// The listener it came in by.
-        listener: Listener,
-    },
+    Connection(Accepted),
     /// Append these batches. Answered with `Appended`.
     Append(AppendJob),
     /// Read from these partitions. Answered with `Fetched`.

@@ -5,6 +5,7 @@ pub mod host;
 pub mod mailbox;
 pub mod parked;
 pub mod partition;
+pub mod questions;
 pub mod queues;
 pub mod router;
 #[expect(

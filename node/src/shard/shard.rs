@@ -3,7 +3,6 @@
 //! Deliberately absent: all decisions; this is the thin shell that the simulator replaces.
 
 use std::cell::RefCell;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,11 +14,11 @@ use super::mailbox::Message;
 use super::queues::Queues;
 use super::router::Router;
 use super::wait::LocalFuture;
-use crate::request::Listener;
+use crate::net::listener::Accepted;
 use crate::runtime::clock;
 
-/// What takes over an accepted socket.
-pub type Adopt = Box<dyn Fn(OwnedFd, Listener)>;
+/// What takes over an accepted connection.
+pub type Adopt = Box<dyn Fn(Accepted)>;
 
 /// The world of one shard on glommio.
 pub struct GlommioHost {
@@ -98,9 +97,9 @@ impl Host for GlommioHost {
         Some((bytes(space.f_blocks), bytes(space.f_bavail)))
     }
 
-    fn adopt(&self, socket: OwnedFd, listener: Listener) {
+    fn adopt(&self, accepted: Accepted) {
         if let Some(adopt) = &*self.adopt.borrow() {
-            adopt(socket, listener);
+            adopt(accepted);
         }
     }
 }

@@ -8,7 +8,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -19,8 +18,8 @@ use thalweg_coordinator::controller::brokers::Start;
 use thalweg_coordinator::format::MetaProperties;
 use thalweg_node::dispatch::Dispatch;
 use thalweg_node::net::connection::Service;
+use thalweg_node::net::listener::Accepted;
 use thalweg_node::node::NodeFacts;
-use thalweg_node::request::Listener;
 use thalweg_node::runtime::facts::{self, Given};
 use thalweg_node::runtime::start::{self, StartError};
 use thalweg_node::shard::core::ShardCore;
@@ -192,7 +191,7 @@ impl Host for SimHost {
         None
     }
 
-    fn adopt(&self, _socket: OwnedFd, _listener: Listener) {
+    fn adopt(&self, _accepted: Accepted) {
         panic!("the simulated world has no sockets");
     }
 }

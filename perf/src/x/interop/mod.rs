@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod admin;
 mod directory;
 mod groups;
 mod java;
@@ -106,6 +107,7 @@ impl Scene {
         let ready = self.server.start()?;
         eprintln!("ready after {} ms", ready.as_millis());
         java::play(self);
+        admin::play(self);
         kcat::play(self);
         librdkafka::play(self);
         groups::play(self);
