@@ -284,6 +284,11 @@ fn brokers_take_dynamic_keys_of_their_own_and_of_all() {
         false,
     );
     assert_eq!(records.len(), 1);
+}
+
+#[test]
+fn a_broker_speaks_for_itself_and_takes_what_it_knows() {
+    let mut cluster = with_topic();
     assert_eq!(
         change(&mut cluster, BROKER, "2", &[]),
         "INVALID_REQUEST: Unexpected broker id, expected 1, but received 2"
@@ -321,7 +326,10 @@ fn brokers_take_dynamic_keys_of_their_own_and_of_all() {
         "done"
     );
     assert_eq!(replace(&mut cluster, BROKER, "1", &[]), "done");
-    assert_eq!(config(&cluster), 9000);
+    assert_eq!(
+        value(&cluster, &Resource::broker(NodeId(1)), "log.retention.ms"),
+        None
+    );
 }
 
 #[test]

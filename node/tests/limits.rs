@@ -104,6 +104,57 @@ fn connections_have_their_limit() {
     node.still_serves();
 }
 
+/// The limit is the node's, whatever the number of its shards.
+#[test]
+fn connections_of_all_shards_have_one_limit() {
+    let node = Node::start(&["max.connections=3", "shards.count=2"]);
+    let mut held: Vec<Peer> = (0..3).map(|_| node.connect()).collect();
+    held.iter_mut().for_each(Peer::ping);
+    assert!(node.connect().is_closed());
+    assert!(
+        node.errors()
+            .contains("as many connections as there may be")
+    );
+    drop(held);
+}
+
+#[test]
+fn connections_of_an_address_have_their_limit() {
+    let node = Node::start(&["max.connections.per.ip=2"]);
+    let mut held: Vec<Peer> = (0..2).map(|_| node.connect()).collect();
+    held.iter_mut().for_each(Peer::ping);
+    for _ in 0..40 {
+        assert!(node.connect().is_closed());
+    }
+    held.iter_mut().for_each(Peer::ping);
+    let told = node.errors();
+    let lines = told.lines().filter(|line| line.contains("its address has"));
+    let lines = lines.count();
+    assert!((1..40).contains(&lines), "{lines} lines for 40 refusals");
+    drop(held);
+    let zero = "max.connections.per.ip.overrides=127.0.0.1:1";
+    let node = Node::start(&["max.connections.per.ip=0", zero]);
+    let mut only = node.connect();
+    only.ping();
+    assert!(node.connect().is_closed());
+}
+
+/// New connections beyond the rate wait; none is refused.
+#[test]
+fn new_connections_have_their_rate() {
+    let node = Node::start(&["max.connection.creation.rate=2"]);
+    let since = std::time::Instant::now();
+    let mut peers: Vec<Peer> = (0..6).map(|_| node.connect()).collect();
+    peers.iter_mut().for_each(Peer::ping);
+    // Two at once are a second's worth; those behind come half a second apart.
+    assert!(
+        since.elapsed() > Duration::from_millis(1_400),
+        "{:?}",
+        since.elapsed()
+    );
+    drop(peers);
+}
+
 #[test]
 fn silence_has_its_limit() {
     let node = Node::start(&["connections.max.idle.ms=1000"]);
