@@ -9,10 +9,10 @@ mod live;
 use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
+use live::requests::samples;
 use live::{Node, Peer, Topic, batch, batch_of, batch_with, frame, now, produce_request};
-use thalweg_wire::api::{self, ApiKey, Listener};
+use thalweg_wire::api::ApiKey;
 use thalweg_wire::batch::{BatchBuilder, BatchSpec, Codec, Record};
-use thalweg_wire::bytes::Message;
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::header::encode_request;
 use thalweg_wire::ids::{TimestampMs, Uuid};
@@ -22,11 +22,7 @@ use thalweg_wire::messages::create_topics_request::{CreatableTopic, CreateTopics
 use thalweg_wire::messages::create_topics_response::CreateTopicsResponseView;
 use thalweg_wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use thalweg_wire::messages::delete_topics_response::DeleteTopicsResponseView;
-use thalweg_wire::messages::describe_configs_request as configs;
-use thalweg_wire::messages::describe_topic_partitions_request as describe;
 use thalweg_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
-use thalweg_wire::messages::init_producer_id_request::InitProducerIdRequest;
-use thalweg_wire::messages::list_offsets_request as offsets;
 use thalweg_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use thalweg_wire::messages::metadata_response::MetadataResponseView;
 
@@ -165,93 +161,6 @@ fn api_versions_of_the_future_is_answered_in_version_0() {
 }
 
 // ---- bodies ----
-
-/// An API and a request to it in the newest version, without its size.
-fn sample<M: Message>(request: &M) -> (ApiKey, Vec<u8>) {
-    let api = ApiKey::from_code(M::API_KEY.unwrap()).unwrap();
-    let version = api::lookup(api.code(), Listener::Broker)
-        .unwrap()
-        .served
-        .max;
-    let frame = encode_request(request, version, 1, Some("c")).unwrap();
-    (api, frame[4..].to_vec())
-}
-
-/// A valid request of each kind that is safe to mutate: none waits, none makes much.
-fn samples(topic: &Topic, batch: &[u8]) -> Vec<(ApiKey, Vec<u8>)> {
-    let name = || topic.name.clone().into();
-    let mut list = vec![
-        sample(&produce_request(13, topic, 0, batch, -1)),
-        sample(&FetchRequest {
-            max_wait_ms: 0,
-            min_bytes: 0,
-            topics: vec![FetchTopic {
-                topic_id: topic.id,
-                partitions: vec![FetchPartition::default()],
-                ..FetchTopic::default()
-            }],
-            ..FetchRequest::default()
-        }),
-        sample(&offsets::ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![offsets::ListOffsetsTopic {
-                name: name(),
-                partitions: vec![offsets::ListOffsetsPartition::default()],
-            }],
-            ..Default::default()
-        }),
-        sample(&MetadataRequest {
-            topics: Some(vec![MetadataRequestTopic {
-                name: Some(name()),
-                ..Default::default()
-            }]),
-            allow_auto_topic_creation: false,
-            ..Default::default()
-        }),
-    ];
-    list.extend(admin_samples(topic));
-    list
-}
-
-fn admin_samples(topic: &Topic) -> Vec<(ApiKey, Vec<u8>)> {
-    let name = || topic.name.clone().into();
-    vec![
-        sample(&CreateTopicsRequest {
-            topics: vec![CreatableTopic {
-                name: "maybe".into(),
-                num_partitions: 1,
-                replication_factor: 1,
-                ..Default::default()
-            }],
-            timeout_ms: 1000,
-            validate_only: true,
-        }),
-        sample(&DeleteTopicsRequest {
-            topics: vec![DeleteTopicState {
-                name: Some("no-such-topic".into()),
-                topic_id: Uuid::ZERO,
-            }],
-            timeout_ms: 1000,
-            ..Default::default()
-        }),
-        sample(&InitProducerIdRequest {
-            transaction_timeout_ms: 1000,
-            ..Default::default()
-        }),
-        sample(&configs::DescribeConfigsRequest {
-            resources: vec![configs::DescribeConfigsResource {
-                resource_type: 2,
-                resource_name: name(),
-                configuration_keys: Some(vec!["retention.ms".into()]),
-            }],
-            ..Default::default()
-        }),
-        sample(&describe::DescribeTopicPartitionsRequest {
-            topics: vec![describe::TopicRequest { name: name() }],
-            ..Default::default()
-        }),
-    ]
-}
 
 #[test]
 fn requests_cut_short_close() {

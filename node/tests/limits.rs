@@ -9,14 +9,15 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use live::{Node, PATIENCE, Peer, Topic, batch, batch_of, frame, produce_request};
+use live::requests::{fetch, padded, socket_buffers};
+use live::{Node, PATIENCE, Peer, Topic, batch, batch_of, produce_request};
 use thalweg_wire::batch::BatchSpec;
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use thalweg_wire::messages::create_topics_response::CreateTopicsResponseView;
 use thalweg_wire::messages::describe_topic_partitions_request as describe;
 use thalweg_wire::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseView;
-use thalweg_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use thalweg_wire::messages::fetch_request::FetchRequest;
 use thalweg_wire::messages::fetch_response::FetchResponseView;
 
 const MIB: usize = 1 << 20;
@@ -25,44 +26,6 @@ const PIPELINE_REQUESTS_MAX: usize = 128;
 const PIPELINE_BYTES_MAX: usize = 16 * MIB;
 /// `SHARD_PARTIAL_BYTES_MAX` of `runtime/facts.rs`.
 const SHARD_PARTIAL_BYTES_MAX: usize = 128 * MIB;
-
-fn fetch(topic: &str, max_wait_ms: i32, partition_max_bytes: i32) -> FetchRequest<'_> {
-    FetchRequest {
-        max_wait_ms,
-        min_bytes: 1,
-        topics: vec![FetchTopic {
-            topic: topic.into(),
-            partitions: vec![FetchPartition {
-                partition_max_bytes,
-                ..Default::default()
-            }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    }
-}
-
-/// An ApiVersions request with so many bytes behind it, which are left alone.
-fn padded(id: i32, bytes: usize) -> Vec<u8> {
-    let mut request = b"\0\x12\0\0".to_vec();
-    request.extend(id.to_be_bytes());
-    request.extend(b"\xff\xff");
-    request.resize(bytes, 0);
-    frame(&request)
-}
-
-/// The most that the kernel keeps of one connection on its way, on both sides.
-fn socket_buffers() -> usize {
-    let max = |name: &str| {
-        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).unwrap();
-        text.split_whitespace()
-            .last()
-            .unwrap()
-            .parse::<usize>()
-            .unwrap()
-    };
-    max("tcp_rmem") + max("tcp_wmem")
-}
 
 #[test]
 fn a_frame_has_its_limit() {

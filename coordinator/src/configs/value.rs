@@ -3,6 +3,8 @@
 //! Pure. Numbers are read as Java reads them, so that what one takes the other takes. Deliberately
 //! absent: what a value means to the engine (`check.rs`, `broker.rs`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::keys::{Bounds, ConfigType};
 
 /// Bytes of the longest value: what the protocol can carry, and lists that grow must stay within.
@@ -76,6 +78,29 @@ pub fn entries(text: &str) -> impl Iterator<Item = &str> {
     let text = trim(text);
     let entries = text.split(',').map(trim);
     entries.take(if text.is_empty() { 0 } else { usize::MAX })
+}
+
+/// A list with entries added that it lacks, or taken away.
+#[must_use]
+pub(crate) fn edited(list: &str, append: bool, entries: &str) -> String {
+    let mut all: Vec<&str> = list.split(',').filter(|entry| !entry.is_empty()).collect();
+    if append {
+        let mut seen: BTreeSet<&str> = all.iter().copied().collect();
+        all.extend(entries.split(',').filter(|entry| seen.insert(entry)));
+    } else {
+        let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in entries.split(',') {
+            *gone.entry(entry).or_default() += 1;
+        }
+        all.retain(|entry| match gone.get_mut(entry) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                false
+            }
+            _ => true,
+        });
+    }
+    all.join(",")
 }
 
 /// Java's idea of space at both ends.
@@ -276,6 +301,14 @@ mod tests {
         assert_eq!(throttled("0:1, 2:3"), "0:1,2:3");
         assert_eq!(throttled("*"), "*");
         assert!(throttled("*,0:1").starts_with("Invalid value [*, 0:1]: k must be the literal"));
+    }
+
+    #[test]
+    fn lists_are_added_to_and_taken_from() {
+        assert_eq!(edited("a,b", true, "b,c,c"), "a,b,c");
+        assert_eq!(edited("", true, "a"), "a");
+        assert_eq!(edited("a,b,a", false, "a,x"), "b,a");
+        assert_eq!(edited("a", false, "a"), "");
     }
 
     #[test]

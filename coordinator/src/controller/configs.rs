@@ -24,8 +24,8 @@ use super::names::check_name;
 use crate::configs::broker::{self, Changed};
 use crate::configs::check::{check_served, check_valid};
 use crate::configs::effective::BrokerConfigs;
-use crate::configs::groups::{check_client_metrics, check_group};
 use crate::configs::keys::{ConfigType, topic_key};
+use crate::configs::value::edited;
 use crate::error::{ErrorCode, Refusal};
 use crate::metadata::image::{Image, Resource};
 use crate::metadata::record::{PROPOSAL_RECORDS_MAX, Proposed};
@@ -37,7 +37,7 @@ const MIN_INSYNC: &str = "min.insync.replicas";
 
 /// What becomes of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
+pub(super) enum Op {
     Set,
     Delete,
     Append,
@@ -46,10 +46,10 @@ enum Op {
 }
 
 /// What is asked of one resource.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     kind: i8,
-    name: &'a str,
-    changes: Vec<(&'a str, Op, Option<&'a str>)>,
+    pub(super) name: &'a str,
+    pub(super) changes: Vec<(&'a str, Op, Option<&'a str>)>,
     /// Keys that are not named go.
     replace: bool,
 }
@@ -154,25 +154,25 @@ fn told(verdict: Result<(), Refusal>) -> (i16, Option<std::borrow::Cow<'static, 
     }
 }
 
-fn request(message: impl Into<String>) -> Refusal {
+pub(super) fn request(message: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, message)
 }
 
-fn config(message: impl Into<String>) -> Refusal {
+pub(super) fn config(message: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::InvalidConfig, message)
 }
 
-struct Work<'a> {
-    image: &'a Image,
-    broker: &'a BrokerConfigs,
+pub(super) struct Work<'a> {
+    pub(super) image: &'a Image,
+    pub(super) broker: &'a BrokerConfigs,
 }
 
 /// What a resource's configs become.
-struct Becomes<'a> {
+pub(super) struct Becomes<'a> {
     /// All of them afterwards.
-    set: BTreeMap<String, String>,
+    pub(super) set: BTreeMap<String, String>,
     /// Keys that are set by this request, in its order.
-    news: Vec<&'a str>,
+    pub(super) news: Vec<&'a str>,
     /// Records to be written, in its order; deletions that nobody named come last.
     records: Vec<(String, Option<String>)>,
 }
@@ -234,7 +234,7 @@ impl Work<'_> {
     }
 
     /// What the changes make of what is there.
-    fn becomes<'a>(
+    pub(super) fn becomes<'a>(
         &self,
         resource: &Resource,
         asked: &Asked<'a>,
@@ -371,7 +371,11 @@ impl Work<'_> {
         }
     }
 
-    fn check_node(&self, name: &str, words: impl Fn(i32, &str) -> String) -> Result<(), Refusal> {
+    pub(super) fn check_node(
+        &self,
+        name: &str,
+        words: impl Fn(i32, &str) -> String,
+    ) -> Result<(), Refusal> {
         let ours = self.broker.node.0;
         match name.parse::<i32>() {
             Err(_) => Err(request(format!(
@@ -382,59 +386,7 @@ impl Work<'_> {
         }
     }
 
-    /// There are no loggers to change: each named one does not exist.
-    fn logger(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
-        self.check_node(asked.name, |ours, id| {
-            format!("Unexpected node id. Expected {ours}, but received {id}")
-        })?;
-        match asked.changes.first() {
-            None => Ok(()),
-            Some((_, op @ (Op::Append | Op::Subtract), _)) => {
-                let word = if *op == Op::Append {
-                    "APPEND"
-                } else {
-                    "SUBTRACT"
-                };
-                Err(request(format!(
-                    "{word} operation is not allowed for the BROKER_LOGGER resource"
-                )))
-            }
-            Some((_, Op::Unknown(code), _)) => {
-                Err(request(format!("Unknown operations type {code}")))
-            }
-            Some((name, ..)) => Err(config(format!("Logger {name} does not exist!"))),
-        }
-    }
-
-    fn client_metrics(&self, asked: &Asked<'_>) -> Result<Vec<Proposed>, Refusal> {
-        check_lists(asked, |_| false)?;
-        if asked.name.is_empty() {
-            return Err(request("Subscription name can't be empty"));
-        }
-        let resource = Resource {
-            kind: Resource::CLIENT_METRICS,
-            name: asked.name.to_owned(),
-        };
-        let becomes = self.becomes(&resource, asked, |_| None)?;
-        check_client_metrics(&becomes.set, &becomes.news)?;
-        Ok(self.proposed(&resource, becomes))
-    }
-
-    fn group(&self, asked: &Asked<'_>) -> Result<Vec<Proposed>, Refusal> {
-        check_lists(asked, |_| false)?;
-        if asked.name.is_empty() {
-            return Err(request("Default group resources are not allowed."));
-        }
-        let resource = Resource {
-            kind: Resource::GROUP,
-            name: asked.name.to_owned(),
-        };
-        let becomes = self.becomes(&resource, asked, |_| None)?;
-        check_group((self.image, self.broker), &becomes.set, &becomes.news)?;
-        Ok(self.proposed(&resource, becomes))
-    }
-
-    fn proposed(&self, resource: &Resource, becomes: Becomes<'_>) -> Vec<Proposed> {
+    pub(super) fn proposed(&self, resource: &Resource, becomes: Becomes<'_>) -> Vec<Proposed> {
         let elr = self.image.feature(ELIGIBLE_LEADER_REPLICAS) > 0;
         let clears = elr && becomes.records.iter().any(|(name, _)| name == MIN_INSYNC);
         let mut records: Vec<Proposed> = becomes
@@ -458,7 +410,10 @@ impl Work<'_> {
 }
 
 /// Only lists can be added to and taken from.
-fn check_lists(asked: &Asked<'_>, is_list: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+pub(super) fn check_lists(
+    asked: &Asked<'_>,
+    is_list: impl Fn(&str) -> bool,
+) -> Result<(), Refusal> {
     for (name, op, _) in &asked.changes {
         let word = match op {
             Op::Append => "APPEND",
@@ -472,28 +427,6 @@ fn check_lists(asked: &Asked<'_>, is_list: impl Fn(&str) -> bool) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// A list with entries added that it lacks, or taken away.
-fn edited(list: &str, append: bool, entries: &str) -> String {
-    let mut all: Vec<&str> = list.split(',').filter(|entry| !entry.is_empty()).collect();
-    if append {
-        let mut seen: BTreeSet<&str> = all.iter().copied().collect();
-        all.extend(entries.split(',').filter(|entry| seen.insert(entry)));
-    } else {
-        let mut gone: BTreeMap<&str, usize> = BTreeMap::new();
-        for entry in entries.split(',') {
-            *gone.entry(entry).or_default() += 1;
-        }
-        all.retain(|entry| match gone.get_mut(entry) {
-            Some(left) if *left > 0 => {
-                *left -= 1;
-                false
-            }
-            _ => true,
-        });
-    }
-    all.join(",")
 }
 
 /// The record that sets or takes away one key of a resource.

@@ -215,10 +215,10 @@ impl Levels<'_> {
             };
         }
         if level < now && how == UPGRADE {
-            return refused(
-                "Can't downgrade the version of this feature without setting the upgrade type to either \
-                 safe or unsafe downgrade.",
-            );
+            return refused(concat!(
+                "Can't downgrade the version of this feature without setting the upgrade type ",
+                "to either safe or unsafe downgrade.",
+            ));
         }
         if level > now && how != UPGRADE {
             return refused("Can't downgrade to a newer version.");

@@ -15,6 +15,7 @@ pub mod topics;
 pub mod delete;
 pub mod partitions;
 pub mod configs;
+mod small_configs;
 pub mod brokers;
 pub mod producer_ids;
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
 pub(crate) mod groups;
+pub(crate) mod requests;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
