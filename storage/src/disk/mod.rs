@@ -30,7 +30,7 @@ pub mod outq;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use buffer::{Memory, Slice, live_blocks, live_bytes};
+pub use buffer::{Memory, Slice, give_back_freed, live_blocks, live_bytes};
 pub use memory::MemoryDisk;
 pub use uring::UringDisk;
 

@@ -175,6 +175,8 @@ pub struct ReadPlan {
     pub pieces: Vec<Piece>,
     /// Their bytes.
     pub bytes: usize,
+    /// Where the first of them lies; `None` if there is none.
+    pub place: Option<Place>,
 }
 
 /// Why an offset cannot be read.

@@ -104,6 +104,13 @@ impl Log {
         self.plan(&query.spec, query.stage, window)
     }
 
+    /// The pieces of bytes that were planned before, as they lie now; `None` if they are gone.
+    pub(crate) fn replan(&self, from: Place, bytes: usize) -> Option<ReadPlan> {
+        let segment = self.segments.get(from.segment)?;
+        let end = from.position + bytes as u64;
+        (end <= segment.bytes).then(|| pieces(segment, from.position, end))
+    }
+
     /// Takes what was read: indexes stay, bytes are for this step.
     pub(crate) fn feed<'a>(&mut self, need: &Need, fed: Fed<'a>) -> Window<'a> {
         match (need, fed) {
@@ -369,6 +376,10 @@ fn pieces(segment: &Segment, from: u64, end: u64) -> ReadPlan {
     let mut plan = ReadPlan {
         pieces: Vec::new(),
         bytes: bytes(from, end),
+        place: Some(Place {
+            segment: segment.base,
+            position: from,
+        }),
     };
     if memory > from {
         debug_assert!(memory <= segment.moved);

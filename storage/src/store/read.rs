@@ -7,9 +7,10 @@ use thalweg_wire::ids::{Epoch, Offset, PartitionId};
 use super::{Isolation, ReadAnswer, ReadRequest, Store};
 use crate::disk::{Disk, DiskResult, File, OpenMode, Slice};
 use crate::error::{RequestError, StoreError};
+use crate::journal::entry::Place;
 use crate::log::{
-    EpochEnd, Fed, FoundOffset, Log, Need, PartitionView, ReadError, ReadPlan, ReadSpec, Step,
-    TimestampQuery,
+    EpochEnd, Fed, FoundOffset, Log, Need, PartitionView, Piece, ReadError, ReadPlan, ReadSpec,
+    Step, TimestampQuery,
 };
 
 /// What a step needed, read.
@@ -83,11 +84,20 @@ impl<D: Disk> Store<D> {
         ReadAnswer {
             pieces: plan.pieces,
             bytes: plan.bytes,
+            place: plan.place,
             high_watermark: view.high_watermark,
             last_stable: view.last_stable,
             log_start: view.log_start,
             aborted: aborted.unwrap_or_default(),
         }
+    }
+
+    /// Where bytes that a fetch was told of lie now: what was in memory may be in the segment since.
+    /// `None` if they are gone.
+    #[must_use]
+    pub fn replan(&self, id: PartitionId, place: Place, bytes: usize) -> Option<Vec<Piece>> {
+        let plan = self.with_log(id, |log| log.replan(place, bytes))?;
+        plan.map(|plan| plan.pieces)
     }
 
     /// Finds an offset by time among what the isolation shows.

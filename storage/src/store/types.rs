@@ -2,6 +2,7 @@
 
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, ShardId};
 
+use crate::journal::entry::Place;
 use crate::log::{AbortedSpan, LogConfig, Piece};
 
 /// What an acknowledgement means.
@@ -127,6 +128,8 @@ pub struct ReadAnswer {
     pub pieces: Vec<Piece>,
     /// Their bytes.
     pub bytes: usize,
+    /// Where they lie; `None` if there are none.
+    pub place: Option<Place>,
     /// At the moment of planning.
     pub high_watermark: Offset,
     /// At the moment of planning.
