@@ -12,11 +12,12 @@ use thalweg_wire::api::{self, ApiKey};
 use thalweg_wire::ids::ShardId;
 
 use crate::handlers;
-use crate::net::connection::{Lease, Link, Service};
-use crate::outgoing::{Answer, Carried, Outgoing};
+use crate::net::connection::{Link, Service, Share};
+use crate::outgoing::{Answer, Carried, Lending, Outgoing};
 use crate::request::{Frame, Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{Message, Reply};
+use crate::shard::pulse::Pulse;
 use crate::shard::wait::{LocalFuture, Turn};
 
 /// The shard of the coordinator: metadata, controller.
@@ -36,7 +37,15 @@ impl<D: Disk> Dispatch<D> {
 }
 
 impl<D: Disk> Service for Dispatch<D> {
-    fn call(&self, frame: Frame, link: &Rc<Link>) -> LocalFuture<Answer> {
+    fn lending(&self) -> Lending {
+        self.core.lending.clone()
+    }
+
+    fn pulse(&self) -> Pulse {
+        self.core.pulse.clone()
+    }
+
+    fn call(&self, frame: Frame, link: &Rc<Link>, share: Share) -> LocalFuture<Answer> {
         let core = Rc::clone(&self.core);
         let request = match begin(&core, frame, link) {
             Ok(request) => request,
@@ -52,10 +61,16 @@ impl<D: Disk> Service for Dispatch<D> {
                 answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
             });
         }
-        if concerns_groups(request.api) {
-            let (turn, lease) = (link.groups.turn(), link.take_lease());
+        if request.api == ApiKey::Fetch {
             return Box::pin(async move {
-                let answer = groups(&core, request, &link, (turn, lease)).await;
+                let answer = handlers::k01_fetch::handle(&core, request, &link, &share).await;
+                answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
+            });
+        }
+        if concerns_groups(request.api) {
+            let turn = link.groups.turn();
+            return Box::pin(async move {
+                let answer = groups(&core, request, (&link, &share), turn).await;
                 answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
             });
         }
@@ -63,7 +78,7 @@ impl<D: Disk> Service for Dispatch<D> {
             let answer = if runs_at_coordinator(request.api) {
                 coordinate(&core, request).await
             } else {
-                handle(&core, &request, &link).await
+                handle(&core, &request).await
             };
             answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
         })
@@ -121,13 +136,13 @@ fn concerns_groups(api: ApiKey) -> bool {
 async fn groups<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: Request,
-    link: &Rc<Link>,
-    (turn, lease): (Turn, Option<Lease>),
+    (link, share): (&Rc<Link>, &Share),
+    turn: Turn,
 ) -> Result<Answer, Refusal> {
     turn.arrive().await;
     match request.api {
         ApiKey::JoinGroup | ApiKey::SyncGroup => {
-            let answer = held(core, request, link, lease).await;
+            let answer = held(core, request, link, share).await;
             drop(turn);
             answer
         }
@@ -148,11 +163,11 @@ async fn held<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: Request,
     link: &Rc<Link>,
-    lease: Option<Lease>,
+    share: &Share,
 ) -> Result<Answer, Refusal> {
     match request.api {
-        ApiKey::JoinGroup => handlers::k11_join_group::handle(core, request, link, lease).await,
-        _ => handlers::k14_sync_group::handle(core, request, link, lease).await,
+        ApiKey::JoinGroup => handlers::k11_join_group::handle(core, request, link, share).await,
+        _ => handlers::k14_sync_group::handle(core, request, link, share).await,
     }
 }
 
@@ -195,13 +210,8 @@ async fn handle_at_coordinator<D: Disk>(
     }
 }
 
-async fn handle<D: Disk>(
-    core: &Rc<ShardCore<D>>,
-    request: &Request,
-    link: &Rc<Link>,
-) -> Result<Answer, Refusal> {
+async fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Answer, Refusal> {
     match request.api {
-        ApiKey::Fetch => handlers::k01_fetch::handle(core, request, link).await,
         ApiKey::ListOffsets => handlers::k02_list_offsets::handle(core, request).await,
         ApiKey::Metadata => handlers::k03_metadata::handle(core, request),
         ApiKey::FindCoordinator => handlers::k10_find_coordinator::handle(core, request),

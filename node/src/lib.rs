@@ -8,6 +8,7 @@
 pub mod net;
 pub mod request;
 pub mod outgoing;
+pub mod sending;
 pub mod led;
 pub mod viewpoint;
 pub mod dispatch;

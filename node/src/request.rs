@@ -105,6 +105,8 @@ pub enum Refusal {
     Answer(OutgoingError),
     /// A produce with acks=0 failed: closing is the only way to tell.
     Unacknowledged(String),
+    /// It asks for more than one request may.
+    TooMuch(&'static str),
     /// The node is stopping.
     Stopping,
     /// A group gave an answer to another question than this API asks: a defect.
@@ -121,6 +123,7 @@ impl std::fmt::Display for Refusal {
             },
             Self::Answer(cause) => write!(f, "the answer could not be written: {cause}"),
             Self::Unacknowledged(reason) => write!(f, "a produce with acks=0 failed: {reason}"),
+            Self::TooMuch(what) => write!(f, "a request asks for more {what} than it may"),
             Self::Stopping => write!(f, "the node is stopping"),
             Self::WrongAnswer(api) => write!(f, "{api} got an answer to another question"),
         }
@@ -202,6 +205,17 @@ impl Request {
     pub fn view<'a, V: View<'a>>(&'a self) -> Result<V, Refusal> {
         let body = self.frame.get(self.body.clone()).unwrap_or_default();
         Ok(V::decode(body, self.version)?)
+    }
+
+    /// The same request without its frame: it can be answered, and not be read any more.
+    #[must_use]
+    pub fn without_frame(self) -> Self {
+        Self {
+            frame: Frame::new(Vec::new()),
+            client_id: None,
+            body: 0..0,
+            ..self
+        }
     }
 
     /// The same request, to be answered in another version (ApiVersions' own rule).

@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
 use thalweg_node::metrics::Metrics;
-use thalweg_node::net::connection::{Limits, Link, Net, Service};
+use thalweg_node::net::connection::{Limits, Link, Net, Service, Share};
 use thalweg_node::net::door::{Bounds, Door};
 use thalweg_node::net::listener::{self, Accepted};
 use thalweg_node::net::registry::Registry;
-use thalweg_node::outgoing::{Answer, Outgoing};
+use thalweg_node::outgoing::{Answer, Lending, Outgoing};
 use thalweg_node::request::{Frame, Listener};
 use thalweg_node::runtime::nudge;
 use thalweg_node::shard::host::Host;
+use thalweg_node::shard::pulse::Pulse;
 use thalweg_node::shard::shard::GlommioHost;
 use thalweg_node::shard::wait::LocalFuture;
 use thalweg_storage::disk::ring::Ring;
@@ -36,9 +37,11 @@ const LIMITS: Limits = Limits {
     pipeline_bytes_max: 8 << 20,
     shard_request_bytes_max: 16 << 20,
     shard_partial_bytes_max: 2 << 20,
+    shard_answer_bytes_max: 5 << 20,
 };
 
-/// Answers with the frame's second word as correlation id; byte 7 odd: later; byte 0 = 1: closes.
+/// Answers with the frame's second word as correlation id; byte 7 odd: later; byte 0 = 1: closes, 2: at
+/// length.
 struct Echo {
     host: Rc<dyn Host>,
     at_once: Rc<Cell<usize>>,
@@ -46,7 +49,16 @@ struct Echo {
 }
 
 impl Service for Echo {
-    fn call(&self, frame: Frame, _: &Rc<Link>) -> LocalFuture<Answer> {
+    fn lending(&self) -> Lending {
+        Lending::new(1 << 20, 1 << 20)
+    }
+
+    fn pulse(&self) -> Pulse {
+        let host = Rc::clone(&self.host);
+        Pulse::new(Box::new(move |duration| host.sleep(duration)))
+    }
+
+    fn call(&self, frame: Frame, _: &Rc<Link>, _: Share) -> LocalFuture<Answer> {
         let id = i32::from_be_bytes(frame[4..8].try_into().unwrap());
         let head = ResponseHead {
             api_key: 18,
@@ -64,6 +76,12 @@ impl Service for Echo {
             at_once.set(at_once.get() - 1);
             if frame[0] == 1 {
                 return Answer::Close("asked to".to_owned());
+            }
+            if frame[0] == 2 {
+                let mut bytes = (1_u32 << 20).to_be_bytes().to_vec();
+                bytes.extend(id.to_be_bytes());
+                bytes.resize(4 + (1 << 20), 0);
+                return Answer::Respond(Outgoing::whole(bytes));
             }
             let body = ApiVersionsResponse::default();
             Answer::Respond(Outgoing::plain(head, &body).unwrap())
@@ -225,5 +243,50 @@ fn unfinished_frames_have_a_limit_for_all_connections_together() {
             refused += usize::from(closed);
         }
         assert!((1..=3).contains(&refused), "{refused} of 4 were refused");
+    });
+}
+
+/// Peers that read nothing keep what their pipelines may keep, and the shard's limit closes the one
+/// that keeps most: the others are served.
+#[test]
+fn answers_that_wait_have_a_limit_for_all_connections_together() {
+    with_node(|address| {
+        let ask = |stream: &mut TcpStream, count: usize| {
+            let mut long = request(2, 8);
+            long[4] = 2;
+            for _ in 0..count {
+                if stream.write_all(&long).is_err() {
+                    return;
+                }
+            }
+        };
+        let mut deaf: Vec<TcpStream> = Vec::new();
+        // What the kernel takes in for a peer is at most some megabytes; the rest waits.
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(address).unwrap();
+            ask(&mut stream, 40);
+            deaf.push(stream);
+        }
+        let mut closed = 0;
+        for stream in &mut deaf {
+            let mut read = 0;
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            let mut buffer = vec![0; 1 << 20];
+            while read < 40 * (4 + (1 << 20)) {
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => {
+                        closed += 1;
+                        break;
+                    }
+                    Ok(bytes) => read += bytes,
+                }
+            }
+        }
+        assert!((1..=2).contains(&closed), "{closed} of 3 were closed");
+        let mut honest = TcpStream::connect(address).unwrap();
+        ask(&mut honest, 1);
+        assert_eq!(response(&mut honest), Some(2));
     });
 }

@@ -13,6 +13,7 @@ use live::requests::{fetch, padded, socket_buffers};
 use live::{Node, PATIENCE, Peer, Topic, batch, batch_of, produce_request};
 use thalweg_wire::batch::BatchSpec;
 use thalweg_wire::error_code::ErrorCode;
+use thalweg_wire::header::encode_request;
 use thalweg_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use thalweg_wire::messages::create_topics_response::CreateTopicsResponseView;
 use thalweg_wire::messages::describe_topic_partitions_request as describe;
@@ -251,6 +252,108 @@ fn peers_that_hold_back_do_not_use_up_the_shard() {
     node.still_serves();
 }
 
+/// Fetches that wait hold no frames and no share of the shard: however many wait, and however large
+/// they were said, others are served.
+#[test]
+fn fetches_that_wait_do_not_use_up_the_shard() {
+    let node = Node::start(&["shards.count=1"]);
+    let mut honest = node.connect();
+    let topic = honest.create_topic("topic", 1);
+    let silent = honest.create_topic("silent", 1);
+    let before = node.resident_bytes();
+    let mut held = Vec::new();
+    // 150 MiB of frames: more than the shard's limit, and more than a connection's.
+    for _ in 0..5 {
+        let mut peer = node.connect();
+        for id in 0..30 {
+            let mut frame = encode_request(&fetch(&silent.name, 600_000, 1 << 20), 11, id, None)
+                .unwrap()
+                .split_off(4);
+            // Bytes behind a message are left alone.
+            frame.resize(MIB, 0);
+            peer.framed(&frame);
+        }
+        held.push(peer);
+        assert_eq!(honest.produce(&topic, 0, &batch(1)).0, 0);
+    }
+    // All of them are read: the last request of each connection was looked at.
+    let parked = || metric(&node, "thalweg_parked_fetches");
+    for _ in 0..600 {
+        if parked() == 150 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(parked(), 150);
+    let grown = node.resident_bytes().saturating_sub(before);
+    assert!(grown < 100 * MIB, "{grown} bytes more");
+    // They still wait for what they asked for.
+    assert_eq!(honest.produce(&silent, 0, &batch(1)), (0, 0));
+    for peer in &mut held {
+        for id in 0..30 {
+            assert_eq!(peer.answered(), Some(id));
+        }
+    }
+    drop((held, honest));
+    node.still_serves();
+}
+
+/// `HELD_BYTES_MAX` and `BINDING_BYTES_MAX`: readers that take nothing give back what they hold when
+/// others want it, and get the same bytes later, from wherever those are by then.
+#[test]
+fn slow_readers_do_not_use_up_the_memory_of_the_tail() {
+    const READERS: usize = 200;
+    const PARTITIONS: i32 = 4;
+    let node = Node::start(&["shards.count=1", "fetch.max.bytes=57671680"]);
+    let mut honest = node.connect();
+    let topic = honest.create_topic("topic", PARTITIONS);
+    let large = batch_of(BatchSpec::default(), 1, &vec![1; 500_000]);
+    let mut produce = |honest: &mut Peer, count: i64| {
+        for index in 0..PARTITIONS {
+            for _ in 0..count {
+                assert_eq!(honest.produce(&topic, index, &large).0, 0);
+            }
+        }
+    };
+    produce(&mut honest, 4);
+    let mut request = fetch("topic", 0, 2 << 20);
+    request.max_bytes = i32::MAX;
+    request.topics[0].partitions = (0..PARTITIONS)
+        .map(|partition| FetchPartition {
+            partition,
+            partition_max_bytes: 2 << 20,
+            ..Default::default()
+        })
+        .collect();
+    let whole = encode_request(&request, 11, 7, None).unwrap();
+    honest.raw(&whole);
+    let expected = honest.frame().unwrap();
+    assert!(expected.len() > 7 * MIB, "{}", expected.len());
+    // Together they ask for 1.6 GB.
+    let mut slow: Vec<Peer> = (0..READERS)
+        .map(|_| {
+            let mut peer = node.connect();
+            peer.raw(&whole);
+            peer
+        })
+        .collect();
+    for _ in 0..20 {
+        honest.raw(&whole);
+        assert!(honest.frame().unwrap() == expected);
+        let held = metric(&node, "thalweg_held_bytes");
+        assert!(held <= 128 * MIB, "{held} bytes are held");
+    }
+    // The tail moves on, to segments: the journal is smaller than this.
+    produce(&mut honest, 30);
+    honest.raw(&whole);
+    assert!(honest.frame().unwrap() == expected);
+    for peer in &mut slow[..20] {
+        assert!(peer.frame().unwrap() == expected, "another answer");
+    }
+    drop((slow, honest));
+    node.still_serves();
+}
+
 #[test]
 fn unfinished_frames_of_a_shard_have_a_limit_together() {
     let node = Node::start(&["shards.count=1"]);
@@ -415,6 +518,16 @@ fn partitions_of_a_description_have_a_limit() {
 }
 
 // ---- the admin port ----
+
+fn metric(node: &Node, name: &str) -> usize {
+    let text = http(node, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.starts_with(['{', ' '])
+            .then(|| rest.rsplit(' ').next())?
+    });
+    values.map(|value| value.parse::<usize>().unwrap()).sum()
+}
 
 fn http(node: &Node, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(node.admin.expect("an admin port")).unwrap();

@@ -22,7 +22,7 @@ use super::gather::{Deliver, Gather, PartAnswer};
 use super::run::{open, wake};
 use super::settings::group_config;
 use super::table::GroupTable;
-use crate::net::connection::{Lease, Link};
+use crate::net::connection::{Link, Share};
 use crate::request::{Refusal, Request, Stub};
 use crate::shard::core::ShardCore;
 use crate::shard::host::Queue;
@@ -135,7 +135,7 @@ pub async fn hold<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: Request,
     group: &str,
-    (link, lease): (&Link, Option<Lease>),
+    (link, share): (&Link, &Share),
 ) -> Result<Held, Refusal> {
     let stub = request.stub();
     let refusal = |code| refused(&request, &[0], code);
@@ -149,10 +149,11 @@ pub async fn hold<D: Disk>(
     };
     let groups = vec![0];
     let said = begin(core, request, vec![GroupPart { id, groups }]).await;
-    if let Some(lease) = lease {
-        lease.release();
-    }
-    let said = match race(said, link.hurried()).await {
+    share.frame_gone();
+    share.rests(true);
+    let said = race(said, link.hurried()).await;
+    share.rests(false);
+    let said = match said {
         Either::Left(said) => first(said),
         Either::Right(()) => Err(ErrorCode::NotCoordinator),
     };

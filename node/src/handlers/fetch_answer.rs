@@ -1,16 +1,16 @@
 //! The answer of a Fetch: what was found, as message and pieces.
 //!
-//! Tail slices that an answer holds count against the shard's budget until they are sent; file
-//! ranges hold nothing, since they are bound when it is their turn. Deliberately absent: reading.
+//! Tail slices that an answer holds count against the shard's budget until they are sent or given
+//! back; file ranges hold nothing, since they are bound when it is their turn. Deliberately absent:
+//! reading.
 
 use std::rc::Rc;
 
-use thalweg_storage::disk::{Disk, Slice};
-use thalweg_storage::log::Piece;
-use thalweg_storage::read::{FileRange, ReaderId};
+use thalweg_storage::disk::Disk;
+use thalweg_storage::read::ReaderId;
 use thalweg_wire::bytes::Records;
 use thalweg_wire::error_code::ErrorCode;
-use thalweg_wire::ids::{Epoch, NodeId, PartitionId, Uuid};
+use thalweg_wire::ids::{Epoch, NodeId, PartitionId};
 use thalweg_wire::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
     NodeEndpoint, PartitionData,
@@ -18,7 +18,7 @@ use thalweg_wire::messages::fetch_response::{
 use thalweg_wire::outgoing::Stored;
 
 use super::k01_fetch::{BY_ID, leaders};
-use crate::outgoing::{Answer, Binder, LateRange, Source};
+use crate::outgoing::{Answer, Binder, Planned, Source, Stretch, kept_bytes};
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{Fault, FetchedPart};
@@ -66,7 +66,7 @@ impl Found {
 }
 
 /// Builds the answer.
-pub(super) async fn respond<D: Disk>(
+pub(super) fn respond<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: &Request,
     session_id: i32,
@@ -78,74 +78,38 @@ pub(super) async fn respond<D: Disk>(
         node_endpoints: endpoints(core, request, &found),
         ..FetchResponse::default()
     };
-    let held = found
-        .iter()
-        .flat_map(|found| &found.part.pieces)
-        .map(memory_bytes)
-        .sum();
-    let permit = if held > 0 {
-        Some(core.held.take(held).await)
-    } else {
-        None
-    };
     let reader = ReaderId(request.origin.connection);
     let binder: Rc<dyn Binder> = Rc::new(Rc::clone(core));
-    let mut sources: Vec<Vec<Stored<Source>>> = found
+    let mut records: Vec<Option<Stored<Source>>> = found
         .into_iter()
-        .map(|found| {
-            let partition = found.partition;
-            let pieces = found.part.pieces;
-            let rests: Vec<Vec<Slice>> = (1..=pieces.len()).map(|at| rest(&pieces, at)).collect();
-            let pieces = pieces.into_iter().zip(rests);
-            pieces
-                .map(|(piece, rest)| match piece {
-                    Piece::Memory(slice) => Source::Memory(slice).stored(),
-                    Piece::File {
-                        path,
-                        position,
-                        bytes,
-                        ..
-                    } => Source::Late(LateRange {
-                        binder: Rc::clone(&binder),
-                        topic: partition.map_or(Uuid::ZERO, |partition| partition.topic),
-                        reader,
-                        range: FileRange {
-                            path,
-                            position,
-                            bytes,
-                            rest,
-                        },
-                    })
-                    .stored(),
-                })
-                .collect()
-        })
+        .map(|found| hold(core, &binder, reader, found))
         .collect();
     let outgoing = request.outgoing_with(&body, |token| {
-        let sources = sources.get_mut(token as usize).map(std::mem::take);
-        sources.unwrap_or_default()
+        let records = records.get_mut(token as usize).and_then(Option::take);
+        records.into_iter().collect()
     })?;
-    Ok(match permit {
-        Some(permit) => Answer::Hold(outgoing, permit),
-        None => Answer::Respond(outgoing),
-    })
+    Ok(Answer::Respond(outgoing))
 }
 
-fn memory_bytes(piece: &Piece) -> usize {
-    match piece {
-        Piece::Memory(slice) => slice.len(),
-        Piece::File { .. } => 0,
-    }
-}
-
-/// The memory that follows in an answer from piece `at` on: a batch whose last block was not moved
-/// yet ends there.
-fn rest(pieces: &[Piece], at: usize) -> Vec<Slice> {
-    let following = pieces.iter().skip(at).map_while(|piece| match piece {
-        Piece::Memory(slice) => Some(slice.clone()),
-        Piece::File { .. } => None,
-    });
-    following.collect()
+/// One partition's records: with their slices if there is room for them, else to be looked for when
+/// it is their turn.
+fn hold<D: Disk>(
+    core: &ShardCore<D>,
+    binder: &Rc<dyn Binder>,
+    reader: ReaderId,
+    found: Found,
+) -> Option<Stored<Source>> {
+    let stretch = Stretch {
+        binder: Rc::clone(binder),
+        reader,
+        partition: found.partition?,
+        place: found.part.place?,
+        bytes: found.part.bytes,
+    };
+    let kept = kept_bytes(&found.part.pieces);
+    let permit = core.lending.tail.try_take(kept);
+    let planned = permit.map(|permit| Planned::new(found.part.pieces, Some(permit)));
+    Some(Source::new(stretch, planned).stored())
 }
 
 fn topics(version: i16, found: &[Found]) -> Vec<FetchableTopicResponse<'static>> {
@@ -159,7 +123,7 @@ fn topics(version: i16, found: &[Found]) -> Vec<FetchableTopicResponse<'static>>
                     ..FetchableTopicResponse::default()
                 },
                 TopicKey::Name(name) => FetchableTopicResponse {
-                    topic: name.clone().into(),
+                    topic: name.to_string().into(),
                     ..FetchableTopicResponse::default()
                 },
                 TopicKey::Id(_) => FetchableTopicResponse::default(),

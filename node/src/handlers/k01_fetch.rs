@@ -3,7 +3,8 @@
 //! Partitions are looked up anew for each request, so a topic that was deleted and made again is
 //! another one. Each owning shard is asked once; if all together found less than `min_bytes` the
 //! request parks until one of its partitions moves, the time is up, or the node stops. Errors are
-//! answered at once. The first partition with records yields at least one batch, then the limits of
+//! answered at once. A fetch that waits holds no frame, only what it remembers, and no share of its
+//! shard's requests. The first partition with records yields at least one batch, then the limits of
 //! request, partition and node bind. Records are not read here: file ranges are bound when sent.
 //! Deviation: fetches of replicas are refused until there is replication.
 
@@ -21,14 +22,16 @@ use thalweg_wire::messages::fetch_response::FetchResponse;
 
 use super::fetch_answer::{Found, respond};
 use crate::metrics::stages::Stage;
-use crate::net::connection::Link;
+use crate::net::connection::{Link, Share};
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{FetchJob, FetchPart, FetchedPart, Message, Reply};
-use crate::shard::parked::{ParkedSlot, WatchKey};
-use crate::shard::sessions::{Kind, PartitionKey, Session, Sessions, Told, TopicKey, Wanted};
-use crate::shard::wait::{Either, race};
+use crate::shard::parked::{ParkedSlot, WatchKey, remember};
+use crate::shard::sessions::{
+    FETCH_PARTITIONS_MAX, Kind, PartitionKey, Session, Sessions, Told, TopicKey, Wanted,
+};
+use crate::shard::wait::{Either, Permit, race};
 
 /// The first version that names topics by id.
 pub(super) const BY_ID: i16 = 13;
@@ -46,34 +49,42 @@ struct Terms {
     deadline: u64,
 }
 
+/// What a request asks for, without its frame.
+struct Asked {
+    kind: Kind,
+    id: i32,
+    session: Session,
+    terms: Terms,
+    is_replica: bool,
+}
+
 /// Handles the request.
 pub async fn handle<D: Disk>(
     core: &Rc<ShardCore<D>>,
-    request: &Request,
+    request: Request,
     link: &Link,
+    share: &Share,
 ) -> Result<Answer, Refusal> {
-    let asked: FetchRequestView<'_> = request.view()?;
-    let now = core.host.now();
-    let kind = core
-        .sessions
-        .borrow_mut()
-        .classify(asked.session_id, asked.session_epoch);
-    let by_id = request.version >= BY_ID;
-    let (mut session, id) = match kind {
-        Kind::Continue(id) => match take_session(core, &asked, by_id).await {
-            Ok(session) => (session, id),
-            Err(code) => return session_error(request, code),
-        },
-        Kind::Sessionless | Kind::Create => (Session::new(by_id, now.wall), 0),
+    let asked = match understand(core, &request).await? {
+        Ok(asked) => asked,
+        Err(code) => return session_error(&request, code),
     };
+    // A fetch may wait for minutes: what it was said in must not stay in memory so long.
+    let request = request.without_frame();
+    share.frame_gone();
+    let Asked {
+        kind,
+        id,
+        mut session,
+        terms,
+        is_replica,
+    } = asked;
     let full = !matches!(kind, Kind::Continue(_));
-    update(&mut session, &asked, by_id);
     let wanted = session.wanted();
-    let terms = terms(core, &asked, now.mono);
-    let mut found = if is_replica(&asked) {
+    let mut found = if is_replica {
         refuse_all(wanted)
     } else {
-        read(core, link, wanted, &terms).await
+        read(core, (link, share), wanted, &terms).await
     };
     found.retain(|found| {
         let told = Told {
@@ -88,7 +99,36 @@ pub async fn handle<D: Disk>(
     let done = core.host.now().mono;
     let stages = &core.metrics.stages;
     stages.record(Stage::FetchTotal, request.received.mono, done);
-    respond(core, request, id, found).await
+    respond(core, &request, id, found)
+}
+
+/// Reads the request, and its session with it.
+async fn understand<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+) -> Result<Result<Asked, ErrorCode>, Refusal> {
+    let asked: FetchRequestView<'_> = request.view()?;
+    let now = core.host.now();
+    let kind = core
+        .sessions
+        .borrow_mut()
+        .classify(asked.session_id, asked.session_epoch);
+    let by_id = request.version >= BY_ID;
+    let (mut session, id) = match kind {
+        Kind::Continue(id) => match take_session(core, &asked, by_id).await {
+            Ok(session) => (session, id),
+            Err(code) => return Ok(Err(code)),
+        },
+        Kind::Sessionless | Kind::Create => (Session::new(by_id, now.wall), 0),
+    };
+    update(&mut session, &asked, by_id)?;
+    Ok(Ok(Asked {
+        kind,
+        id,
+        session,
+        terms: terms(core, &asked, now.mono),
+        is_replica: is_replica(&asked),
+    }))
 }
 
 fn session_error(request: &Request, code: ErrorCode) -> Result<Answer, Refusal> {
@@ -129,17 +169,18 @@ fn keep_session<D: Disk>(core: &ShardCore<D>, kind: Kind, id: i32, session: Sess
     }
 }
 
-fn update(session: &mut Session, asked: &FetchRequestView<'_>, by_id: bool) {
+fn update(session: &mut Session, asked: &FetchRequestView<'_>, by_id: bool) -> Result<(), Refusal> {
     let topic_key = |name: &str, id| {
         if by_id {
             TopicKey::Id(id)
         } else {
-            TopicKey::Name(name.to_owned())
+            TopicKey::Name(name.into())
         }
     };
     for topic in asked.forgotten_topics_data.iter() {
+        let name = topic_key(topic.topic, topic.topic_id);
         for index in topic.partitions.iter() {
-            let topic = topic_key(topic.topic, topic.topic_id);
+            let topic = name.clone();
             session.forget(&PartitionKey { topic, index });
         }
     }
@@ -157,8 +198,12 @@ fn update(session: &mut Session, asked: &FetchRequestView<'_>, by_id: bool) {
                 bytes_max: part.partition_max_bytes,
             };
             session.want(key, wanted);
+            if session.len() > FETCH_PARTITIONS_MAX {
+                return Err(Refusal::TooMuch("partitions"));
+            }
         }
     }
+    Ok(())
 }
 
 fn terms<D: Disk>(core: &ShardCore<D>, asked: &FetchRequestView<'_>, now: u64) -> Terms {
@@ -189,11 +234,12 @@ fn refuse_all(wanted: Vec<(PartitionKey, Wanted)>) -> Vec<Found> {
 /// Reads until there is enough, or nothing is to be waited for any more.
 async fn read<D: Disk>(
     core: &Rc<ShardCore<D>>,
-    link: &Link,
+    (link, share): (&Link, &Share),
     wanted: Vec<(PartitionKey, Wanted)>,
     terms: &Terms,
 ) -> Vec<Found> {
     let mut slot: Option<ParkedSlot> = None;
+    let mut room: Option<Permit> = None;
     loop {
         let left = terms.deadline.saturating_sub(core.host.now().mono);
         let waits = left > 0 && terms.bytes_min > 0;
@@ -216,10 +262,17 @@ async fn read<D: Disk>(
         else {
             return found;
         };
+        room = room.or_else(|| remember(&core.remembered, wanted.len()));
+        if room.is_none() {
+            return found;
+        }
         drop(found);
         let time = core.host.sleep(Duration::from_nanos(left));
         let gone = race(slot.woken(), link.hurried());
-        if let Either::Left(Either::Right(())) = race(gone, time).await {
+        share.rests(true);
+        let ended = race(gone, time).await;
+        share.rests(false);
+        if let Either::Left(Either::Right(())) = ended {
             // Nobody reads the answer, or the node stops: what there is now is the answer.
             return read_once(core, &wanted, terms, None).await;
         }
@@ -332,6 +385,7 @@ fn trim(found: &mut [Found], bytes_max: usize) {
 impl FetchedPart {
     fn drop_records(&mut self) {
         self.pieces.clear();
+        self.place = None;
         self.bytes = 0;
         self.aborted.clear();
     }
@@ -344,4 +398,43 @@ pub(super) fn leaders(found: &[Found]) -> BTreeSet<NodeId> {
         .filter_map(|found| found.leader)
         .map(|(node, _)| node)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use thalweg_wire::bytes::{Message, Writer};
+    use thalweg_wire::ids::TimestampMs;
+    use thalweg_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+
+    use super::*;
+
+    #[test]
+    fn partitions_of_a_fetch_have_a_limit() {
+        let version = 12;
+        let ask = |session: &mut Session, from: usize, to: usize| {
+            let partition = |index| FetchPartition {
+                partition: i32::try_from(index).unwrap(),
+                ..FetchPartition::default()
+            };
+            let request = FetchRequest {
+                topics: vec![FetchTopic {
+                    topic: "topic".into(),
+                    partitions: (from..to).map(partition).collect(),
+                    ..FetchTopic::default()
+                }],
+                ..FetchRequest::default()
+            };
+            let mut out = Writer::new();
+            request.encode(version, &mut out).unwrap();
+            let (bytes, _) = out.into_parts();
+            let view = FetchRequestView::decode(&bytes, version).unwrap();
+            update(session, &view, false)
+        };
+        let mut session = Session::new(false, TimestampMs(0));
+        assert!(ask(&mut session, 0, FETCH_PARTITIONS_MAX).is_ok());
+        // The same ones again are not more.
+        assert!(ask(&mut session, 10, 20).is_ok());
+        let refused = ask(&mut session, FETCH_PARTITIONS_MAX, FETCH_PARTITIONS_MAX + 1);
+        assert!(matches!(refused, Err(Refusal::TooMuch(_))));
+    }
 }

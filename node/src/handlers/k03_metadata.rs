@@ -28,15 +28,16 @@ pub fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Ans
     let asked: MetadataRequestView<'_> = request.view()?;
     let image = core.image();
     let seat = Seat::of(&core.node, &request.origin);
-    let Found {
-        response,
-        mut missing,
-    } = metadata(&image, &seat.viewpoint(), &asked, request.version);
+    let Found { response, missing } = metadata(&image, &seat.viewpoint(), &asked, request.version);
     if core.node.settings.kafka.auto_create_topics_enable {
-        missing.truncate(CREATED_NAMES_MAX);
-        create_behind(core, missing);
+        create_behind(core, first_of(missing));
     }
     request.respond(&response)
+}
+
+fn first_of(mut missing: Vec<String>) -> Vec<String> {
+    missing.truncate(CREATED_NAMES_MAX);
+    missing
 }
 
 /// Has the coordinator make topics while the client already has its answer.
@@ -86,5 +87,20 @@ pub async fn create<D: Disk>(core: &Rc<ShardCore<D>>, names: Vec<String>) {
 fn complain<D: Disk>(core: &ShardCore<D>, line: impl FnOnce(u64)) {
     if let Some(suppressed) = core.complaints.admit(core.host.now().mono) {
         line(suppressed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_made_for_one_request_have_a_limit() {
+        let names = |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
+        assert_eq!(first_of(names(CREATED_NAMES_MAX)), names(CREATED_NAMES_MAX));
+        assert_eq!(
+            first_of(names(CREATED_NAMES_MAX + 1)),
+            names(CREATED_NAMES_MAX)
+        );
     }
 }

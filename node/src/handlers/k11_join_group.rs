@@ -11,7 +11,7 @@ use thalweg_storage::disk::Disk;
 use thalweg_wire::messages::join_group_request::JoinGroupRequestView;
 
 use crate::groups::route::{Held, hold};
-use crate::net::connection::{Lease, Link};
+use crate::net::connection::{Link, Share};
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
@@ -22,13 +22,13 @@ pub async fn handle<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: Request,
     link: &Rc<Link>,
-    lease: Option<Lease>,
+    share: &Share,
 ) -> Result<Answer, Refusal> {
     let group = request
         .view::<JoinGroupRequestView<'_>>()?
         .group_id
         .to_owned();
-    let Held { stub, said } = hold(core, request, &group, (link, lease)).await?;
+    let Held { stub, said } = hold(core, request, &group, (link, share)).await?;
     match said {
         Said::Join(response) => stub.respond(&response),
         _ => Err(Refusal::WrongAnswer(stub.api())),

@@ -9,7 +9,7 @@ use thalweg_storage::disk::Disk;
 use thalweg_wire::messages::sync_group_request::SyncGroupRequestView;
 
 use crate::groups::route::{Held, hold};
-use crate::net::connection::{Lease, Link};
+use crate::net::connection::{Link, Share};
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
@@ -20,13 +20,13 @@ pub async fn handle<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: Request,
     link: &Rc<Link>,
-    lease: Option<Lease>,
+    share: &Share,
 ) -> Result<Answer, Refusal> {
     let group = request
         .view::<SyncGroupRequestView<'_>>()?
         .group_id
         .to_owned();
-    let Held { stub, said } = hold(core, request, &group, (link, lease)).await?;
+    let Held { stub, said } = hold(core, request, &group, (link, share)).await?;
     match said {
         Said::Sync(response) => stub.respond(&response),
         _ => Err(Refusal::WrongAnswer(stub.api())),

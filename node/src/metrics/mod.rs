@@ -111,6 +111,12 @@ impl Metrics {
         self.sent_file_bytes.add(file);
     }
 
+    /// Bytes received and sent.
+    #[must_use]
+    pub fn traffic(&self) -> u64 {
+        self.received_bytes.get() + self.sent_memory_bytes.get() + self.sent_file_bytes.get()
+    }
+
     /// Counts a batch.
     pub fn appended(&self, bytes: usize, duplicate: bool) {
         if duplicate {

@@ -11,10 +11,11 @@ use thalweg_wire::ids::ShardId;
 use thalweg_wire::outgoing::Outgoing;
 
 use super::listener::{Bound, accept_all};
-use super::send_file::Socket;
+use super::send_file::{Holding, Socket};
 use crate::admin::health;
 use crate::admin::http::{HEAD_BYTES_MAX, Parsed, Route, parse, response};
 use crate::metrics::text;
+use crate::sending::Sending;
 use crate::shard::core::ShardCore;
 use crate::shard::host::Queue;
 use crate::shard::mailbox::{Message, Reply};
@@ -66,9 +67,13 @@ async fn answer<D: Disk>(core: Rc<ShardCore<D>>, socket: OwnedFd, ring: Ring) {
         Parsed::Refused(status) => (status, String::new()),
         Parsed::Partial => return,
     };
-    let answer = Outgoing::whole(response(status, &body));
+    let mut answer = Sending::new(vec![Outgoing::whole(response(status, &body))]);
+    let holding = Holding {
+        lending: &core.lending,
+        shed: &|| {},
+    };
     // Whoever asked may be gone; there is nobody else to tell.
-    let _gone = socket.send(&[answer]).await;
+    let _gone = socket.send(&mut answer, &holding).await;
     socket.shut_down();
 }
 

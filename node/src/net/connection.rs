@@ -4,24 +4,29 @@
 //! with the next; the writer sends answers from the front of the pipeline, all that are ready in
 //! one go. Invariants: an answer never overtakes an earlier one; after a request that closes the
 //! connection nothing more is read or sent; the reader stops while the pipeline holds
-//! [`Limits::pipeline_requests_max`] requests or the connection's or shard's bytes in flight are
-//! used up, so a peer that does not read its answers stops being read.
-//! Deliberately absent: what requests mean ([`Service`]), idle times (`net/registry.rs`).
+//! [`Limits::pipeline_requests_max`] requests, while the connection's or shard's bytes in flight are
+//! used up, and while its answers wait, so a peer that does not read its answers stops being read.
+//! Deliberately absent: what requests mean ([`Service`]), idle times (`net/registry.rs`), what is
+//! held for a request (`net/pipeline.rs`).
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
 use super::frames::{FrameError, Frames, RESERVE_BYTES_MAX};
-use super::send_file::Socket;
+pub use super::link::Link;
+pub use super::pipeline::Share;
+use super::pipeline::{Entry, Pipeline};
+use super::send_file::{Holding, Socket};
 use thalweg_storage::disk::ring::Ring;
 
 use crate::metrics::Metrics;
-use crate::outgoing::{Answer, Outgoing};
-use crate::request::{Frame, Origin};
+use crate::outgoing::{Answer, Lending, Outgoing};
+use crate::request::Frame;
+use crate::sending::Sending;
 use crate::shard::host::{Host, Queue};
-use crate::shard::wait::{Budget, LocalFuture, Permit, Signal, Turnstile, poll_once};
+use crate::shard::pulse::Pulse;
+use crate::shard::wait::{Budget, Either, LocalFuture, poll_once, race};
 
 /// Limits of connections; each has a test that reaches it in `tests/limits.rs`.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +41,9 @@ pub struct Limits {
     pub shard_request_bytes_max: usize,
     /// Bytes of all unfinished frames of a shard; a connection that would exceed it is closed.
     pub shard_partial_bytes_max: usize,
+    /// Bytes of a shard's answers that wait to be sent, records apart; beyond it the connection
+    /// with most of them is closed.
+    pub shard_answer_bytes_max: usize,
 }
 
 /// What the connections of one shard share.
@@ -54,6 +62,14 @@ pub struct Net {
     pub request_bytes: Budget,
     /// Bytes of unfinished frames.
     pub partial_bytes: Cell<usize>,
+    /// Bytes of answers that wait to be sent.
+    pub answer_bytes: Cell<usize>,
+    /// Memory that answers hold.
+    pub lending: Lending,
+    /// Keeps the shard awake while it works.
+    pub pulse: Pulse,
+    /// Closes the connection with most bytes of answers waiting.
+    pub close_fullest: RefCell<Option<Box<dyn Fn()>>>,
     /// Where sockets are read into before the bytes are sorted.
     pub scratch: RefCell<Vec<u8>>,
 }
@@ -71,11 +87,15 @@ impl Net {
         Rc::new(Self {
             limits,
             host,
-            service,
             metrics,
             ring,
             request_bytes: Budget::new(limits.shard_request_bytes_max),
             partial_bytes: Cell::new(0),
+            answer_bytes: Cell::new(0),
+            lending: service.lending(),
+            pulse: service.pulse(),
+            close_fullest: RefCell::default(),
+            service,
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         })
     }
@@ -84,104 +104,13 @@ impl Net {
 /// Who answers requests.
 pub trait Service {
     /// Starts a request. Called in the order of a connection's requests; the order of appends is
-    /// taken here, from `link`, before the future is first polled.
-    fn call(&self, frame: Frame, link: &Rc<Link>) -> LocalFuture<Answer>;
-}
-
-/// What requests of one connection share.
-pub struct Link {
-    /// Where they come from.
-    pub origin: Origin,
-    /// The order of their appends.
-    pub appends: Turnstile,
-    /// When the last bytes came, on the host's clock.
-    pub heard: Cell<u64>,
-    /// When the frame that is not whole yet began.
-    pub frame_since: Cell<Option<u64>>,
-    /// Requests read and not answered.
-    pub in_flight: Cell<usize>,
-    /// While answers are being sent: when the peer last took some of them, and how much it had
-    /// taken by then.
-    pub sending: Cell<Option<(u64, u64)>>,
-    /// The order of requests about groups: one that waits for other members lets none pass.
-    pub groups: Turnstile,
-    /// The share of the shard's request bytes that the request being started holds.
-    lease: RefCell<Option<Lease>>,
-    hurried: Cell<bool>,
-    closed: Cell<bool>,
-    closing: Signal,
-}
-
-/// A request's share of the shard's request bytes, until it is answered or keeps nothing of its
-/// frame.
-#[derive(Clone)]
-pub struct Lease(Rc<RefCell<Option<Permit>>>);
-
-impl Lease {
-    /// Gives the share back: what goes on waiting holds no frame.
-    pub fn release(&self) {
-        self.0.take();
-    }
-}
-
-impl Link {
-    /// The link of a new connection.
-    #[must_use]
-    pub fn new(origin: Origin, now: u64) -> Rc<Self> {
-        Rc::new(Self {
-            origin,
-            appends: Turnstile::default(),
-            groups: Turnstile::default(),
-            lease: RefCell::default(),
-            heard: Cell::new(now),
-            frame_since: Cell::new(None),
-            in_flight: Cell::new(0),
-            sending: Cell::new(None),
-            hurried: Cell::new(false),
-            closed: Cell::new(false),
-            closing: Signal::default(),
-        })
-    }
-
-    fn heard(&self, now: u64, frames: &Frames) {
-        self.heard.set(now);
-        let since = match self.frame_since.get() {
-            Some(since) if !frames.is_ready() => since,
-            _ => now,
-        };
-        self.frame_since
-            .set((frames.partial_bytes() > 0).then_some(since));
-    }
-
-    /// The share of the request that is being started; to be taken before the first wait.
-    pub fn take_lease(&self) -> Option<Lease> {
-        self.lease.take()
-    }
-
-    /// Tells everything that waits on behalf of the peer that it is gone.
-    pub fn close(&self) {
-        self.closed.set(true);
-        self.closing.notify();
-    }
-
-    /// Tells long polls to answer with what they have: the node is stopping.
-    pub fn stop_waiting(&self) {
-        self.hurried.set(true);
-        self.closing.notify();
-    }
-
-    /// Resolves when nothing should wait any longer: the peer is gone, or the node is stopping.
-    pub async fn hurried(&self) {
-        while !self.closed.get() && !self.hurried.get() {
-            self.closing.wait().await;
-        }
-    }
-
-    /// True if nothing should wait any longer.
-    #[must_use]
-    pub fn is_hurried(&self) -> bool {
-        self.closed.get() || self.hurried.get()
-    }
+    /// taken here, from `link`, before the future is first polled. `share` is what the request
+    /// holds of its shard.
+    fn call(&self, frame: Frame, link: &Rc<Link>, share: Share) -> LocalFuture<Answer>;
+    /// Memory that its answers hold.
+    fn lending(&self) -> Lending;
+    /// What keeps its shard awake while it works.
+    fn pulse(&self) -> Pulse;
 }
 
 /// Why a connection ended.
@@ -216,64 +145,9 @@ impl std::fmt::Display for Ending {
     }
 }
 
-struct Entry {
-    answer: RefCell<Option<Answer>>,
-    _bytes: Permit,
-    /// Given back when the request is answered: a peer that does not read its answers keeps its
-    /// own connection's share, not the shard's.
-    shard_bytes: Lease,
-}
-
-impl Entry {
-    fn finish(&self, answer: Answer) {
-        *self.answer.borrow_mut() = Some(answer);
-        self.shard_bytes.release();
-    }
-}
-
-/// Requests that are read and not yet answered, in order.
-struct Pipeline {
-    entries: RefCell<VecDeque<Rc<Entry>>>,
-    bytes: Budget,
-    /// An entry was answered, or reading has ended.
-    ready: Signal,
-    /// An entry was sent.
-    room: Signal,
-    reading_over: Cell<bool>,
-    ending: RefCell<Option<Ending>>,
-}
-
-impl Pipeline {
-    fn end(&self, ending: Ending) {
-        let mut slot = self.ending.borrow_mut();
-        if slot.is_none() {
-            *slot = Some(ending);
-        }
-    }
-
-    fn take_ready(&self) -> Vec<Rc<Entry>> {
-        let mut entries = self.entries.borrow_mut();
-        let mut ready = Vec::new();
-        while entries
-            .front()
-            .is_some_and(|entry| entry.answer.borrow().is_some())
-        {
-            ready.extend(entries.pop_front());
-        }
-        ready
-    }
-}
-
 /// Serves one connection until it ends and says why it did.
 pub async fn serve(net: Rc<Net>, socket: Rc<Socket>, link: Rc<Link>) -> Ending {
-    let pipeline = Rc::new(Pipeline {
-        entries: RefCell::default(),
-        bytes: Budget::new(net.limits.pipeline_bytes_max),
-        ready: Signal::default(),
-        room: Signal::default(),
-        reading_over: Cell::new(false),
-        ending: RefCell::default(),
-    });
+    let pipeline = Rc::new(Pipeline::new(net.limits.pipeline_bytes_max));
     let reader = {
         let (net, socket) = (Rc::clone(&net), Rc::clone(&socket));
         let (link, pipeline) = (Rc::clone(&link), Rc::clone(&pipeline));
@@ -380,67 +254,81 @@ async fn receive(
 
 /// Starts a request; false if the connection is over.
 async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: Frame) -> bool {
-    while pipeline.entries.borrow().len() >= net.limits.pipeline_requests_max {
+    while pipeline.entries.borrow().len() >= net.limits.pipeline_requests_max
+        || link.waiting.get() >= net.limits.pipeline_bytes_max
+    {
         let wait = pipeline.room.wait();
         wait.await;
-        if link.closed.get() {
+        if link.is_closed() {
             return false;
         }
     }
     let bytes = pipeline.bytes.take(frame.len()).await;
     let shard_bytes = net.request_bytes.take(frame.len()).await;
-    if link.closed.get() || pipeline.ending.borrow().is_some() {
+    if link.is_closed() || pipeline.ending.borrow().is_some() {
         return false;
     }
-    let entry = Rc::new(Entry {
-        answer: RefCell::new(None),
-        _bytes: bytes,
-        shard_bytes: Lease(Rc::new(RefCell::new(Some(shard_bytes)))),
-    });
+    let share = Share::new(bytes, shard_bytes, net.pulse.clone());
+    let entry = Rc::new(Entry::new(share.clone()));
     pipeline.entries.borrow_mut().push_back(Rc::clone(&entry));
     link.in_flight.set(pipeline.entries.borrow().len());
-    *link.lease.borrow_mut() = Some(entry.shard_bytes.clone());
-    let mut work = net.service.call(frame, link);
-    link.lease.take();
+    let mut work = net.service.call(frame, link, share.clone());
     // Most requests make progress, and many are done, without waiting: no task for those.
     if let Some(answer) = poll_once(&mut work) {
-        entry.finish(answer);
+        entry.finish(net, link, answer);
         pipeline.ready.notify();
         return true;
     }
-    let pipeline = Rc::clone(pipeline);
-    net.host.spawn(
-        Queue::Network,
-        Box::pin(async move {
-            let answer = work.await;
-            entry.finish(answer);
-            pipeline.ready.notify();
-        }),
-    );
+    share.goes_on();
+    let (net, link, pipeline) = (Rc::clone(net), Rc::clone(link), Rc::clone(pipeline));
+    let host = Rc::clone(&net.host);
+    let task = async move {
+        let answer = work.await;
+        entry.finish(&net, &link, answer);
+        pipeline.ready.notify();
+    };
+    host.spawn(Queue::Network, Box::pin(task));
     true
 }
 
+/// Waits until there is something to send; answers that can't go yet give back what others want.
+async fn ready(net: &Net, pipeline: &Pipeline, wait: impl Future<Output = ()>) {
+    let mut wait = std::pin::pin!(wait);
+    let mut is_wanted = net.lending.is_wanted();
+    loop {
+        if is_wanted {
+            pipeline.shed();
+        }
+        if !pipeline.holds_memory() {
+            return wait.await;
+        }
+        match race(wait.as_mut(), net.lending.claimed()).await {
+            Either::Left(()) => return,
+            Either::Right(()) => is_wanted = true,
+        }
+    }
+}
+
 async fn write_answers(net: &Net, socket: &Socket, link: &Link, pipeline: &Pipeline) {
+    let holding = Holding {
+        lending: &net.lending,
+        shed: &|| pipeline.shed(),
+    };
     loop {
         let wait = pipeline.ready.wait();
-        let ready = pipeline.take_ready();
-        if ready.is_empty() {
+        let entries = pipeline.take_ready();
+        if entries.is_empty() {
             if pipeline.reading_over.get() && pipeline.entries.borrow().is_empty() {
                 return;
             }
-            wait.await;
+            ready(net, pipeline, wait).await;
             continue;
         }
-        let mut responses: Vec<Outgoing> = Vec::with_capacity(ready.len());
-        let mut held = Vec::new();
+        let mut responses: Vec<Outgoing> = Vec::with_capacity(entries.len());
         let mut close = None;
-        for entry in &ready {
+        for entry in &entries {
             match entry.answer.borrow_mut().take() {
                 Some(Answer::Respond(outgoing)) => responses.push(outgoing),
-                Some(Answer::Hold(outgoing, permit)) => {
-                    responses.push(outgoing);
-                    held.push(permit);
-                }
                 Some(Answer::Close(reason)) => {
                     close = Some(reason);
                     break;
@@ -450,11 +338,12 @@ async fn write_answers(net: &Net, socket: &Socket, link: &Link, pipeline: &Pipel
         }
         link.sending
             .set(Some((net.host.now().mono, socket.total())));
-        let sent = socket.send(&responses).await;
+        let mut sending = Sending::new(responses);
+        let sent = socket.send(&mut sending, &holding).await;
         link.sending.set(None);
         let bytes = socket.take_sent();
         net.metrics.sent(bytes.memory, bytes.file);
-        drop((responses, ready, held));
+        drop((sending, entries));
         link.in_flight.set(pipeline.entries.borrow().len());
         pipeline.room.notify();
         if let Err(error) = sent {

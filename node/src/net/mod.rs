@@ -4,6 +4,8 @@ pub mod admin;
 pub mod connection;
 pub mod door;
 pub mod frames;
+pub mod link;
 pub mod listener;
+mod pipeline;
 pub mod registry;
 pub mod send_file;

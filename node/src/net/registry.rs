@@ -20,16 +20,8 @@ use crate::runtime::logs::RateLimit;
 use crate::shard::host::Queue;
 use crate::shard::wait::Signal;
 
-/// A frame must be whole this long after its first byte: long enough for the largest frame on a
-/// slow link, short enough that dripping bytes holds no memory for ever.
-pub const FRAME_SECONDS_MAX: u64 = 120;
-
 /// An open connection.
 type Open = (Rc<Link>, Rc<Socket>);
-
-/// A peer must take something of an answer this often, or its connection is closed: what answers
-/// hold is shared by all, and who takes nothing must not keep the others waiting.
-pub const SEND_SECONDS_MAX: u64 = 60;
 
 /// The connections of one shard.
 pub struct Registry {
@@ -44,14 +36,22 @@ pub struct Registry {
 impl Registry {
     /// No connections yet.
     pub fn new(net: Rc<Net>) -> Rc<Self> {
-        Rc::new(Self {
+        let registry = Rc::new(Self {
             net,
             open: RefCell::default(),
             next: Cell::new(0),
             stopping: Cell::new(false),
             ended: Signal::default(),
             complaints: RateLimit::default(),
-        })
+        });
+        let weak = Rc::downgrade(&registry);
+        let close = move || {
+            if let Some(registry) = weak.upgrade() {
+                registry.close_fullest();
+            }
+        };
+        *registry.net.close_fullest.borrow_mut() = Some(Box::new(close));
+        registry
     }
 
     fn shard(&self) -> ShardId {
@@ -141,16 +141,27 @@ impl Registry {
         let idle = u64::try_from(idle_ms)
             .unwrap_or(u64::MAX)
             .saturating_mul(1_000_000);
-        let slow = FRAME_SECONDS_MAX * 1_000_000_000;
         for (link, socket) in self.open.borrow().values() {
-            let silent = link.in_flight.get() == 0 && now.saturating_sub(link.heard.get()) > idle;
-            let dripping = link
-                .frame_since
-                .get()
-                .is_some_and(|since| now.saturating_sub(since) > slow);
-            if silent || dripping || is_stuck(link, socket, now) {
+            if link.is_overdue(now, idle, socket.total()) {
                 socket.shut_down();
             }
+        }
+    }
+
+    /// Closes the connection whose answers wait in most bytes: its peer does not read them.
+    fn close_fullest(&self) {
+        let open = self.open.borrow();
+        let alive = open.values().filter(|(link, _)| !link.is_closed());
+        let fullest = alive.max_by_key(|(link, _)| link.waiting.get());
+        if let Some((link, socket)) = fullest {
+            tracing::warn!(
+                shard = self.shard().0,
+                peer = %link.origin.peer,
+                bytes = link.waiting.get(),
+                "a connection is closed: it does not read its answers, and others have no room"
+            );
+            link.close();
+            socket.shut_down();
         }
     }
 
@@ -187,16 +198,4 @@ impl Registry {
             socket.shut_down();
         }
     }
-}
-
-/// Whether the peer has taken nothing of an answer for too long.
-fn is_stuck(link: &Link, socket: &Socket, now: u64) -> bool {
-    let Some((since, taken)) = link.sending.get() else {
-        return false;
-    };
-    if socket.total() != taken {
-        link.sending.set(Some((now, socket.total())));
-        return false;
-    }
-    now.saturating_sub(since) > SEND_SECONDS_MAX * 1_000_000_000
 }

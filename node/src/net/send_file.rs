@@ -3,8 +3,9 @@
 //! Invariants: bytes leave in the order of the pieces; one sendfile moves at most
 //! [`SEND_FILE_BYTES_MAX`] and the task yields after each; a failed or short send is an error and
 //! the caller closes the connection, since a response whose head is out can't be taken back.
-//! The socket is non-blocking (sendfile has no flag of its own for that). A full socket is waited
-//! for by glommio where memory is sent (`poll_write`), and by the second ring before sendfile.
+//! The socket is non-blocking (sendfile has no flag of its own for that), and a full one is waited for
+//! by the second ring. Meanwhile memory that others want is given back, and after the wait file
+//! ranges are bound anew: what was resident may be gone by then.
 //!
 //! This file and the disk's are the only ones with `unsafe`: glommio's sockets give and take raw
 //! descriptors only. Deliberately absent: deciding what is resident (storage does).
@@ -14,22 +15,29 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 
-use futures_lite::{AsyncRead, AsyncWrite};
+use futures_lite::AsyncRead;
 use glommio::net::{TcpListener, TcpStream};
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use thalweg_storage::disk::ring::Ring;
-use thalweg_storage::read::Bound;
-use thalweg_wire::outgoing::Piece;
+use thalweg_storage::read::{Bound, FileRange};
 
-use crate::outgoing::{LateRange, Outgoing, Source};
+use crate::outgoing::{Lending, Stretch};
+use crate::sending::{Next, Sending};
+use crate::shard::wait::{Either, race};
 
 /// Largest range that one sendfile call moves; more would hold the shard too long (design: reads).
 pub const SEND_FILE_BYTES_MAX: usize = 256 << 10;
-/// Most parts of one gathered send; the kernel's limit is 1,024.
-const GATHER_PARTS_MAX: usize = 256;
+/// What a connection does about memory while it waits.
+pub struct Holding<'a> {
+    /// The shard's.
+    pub lending: &'a Lending,
+    /// Gives back what answers behind those being sent hold.
+    pub shed: &'a dyn Fn(),
+}
 
 /// Bytes that left a socket, by the way they took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,94 +128,99 @@ impl Socket {
         self.sent.take()
     }
 
-    /// Sends whole responses, in order.
-    pub async fn send(&self, responses: &[Outgoing]) -> io::Result<()> {
-        let mut memory: Vec<&[u8]> = Vec::new();
-        for response in responses {
-            for piece in response.pieces() {
-                match piece {
-                    Piece::Bytes(range) => {
-                        memory.push(response.bytes().get(range.clone()).unwrap_or_default());
+    /// Sends answers, in order.
+    pub async fn send(&self, sending: &mut Sending, holding: &Holding<'_>) -> io::Result<()> {
+        loop {
+            match sending.next() {
+                Next::Done => return Ok(()),
+                Next::Memory { parts, more } => match self.send_memory(&parts, more) {
+                    Ok(sent) => {
+                        self.count(sent, 0);
+                        sending.advance(sent);
                     }
-                    Piece::Stored(stored) => match &stored.source {
-                        Source::Memory(slice) => memory.push(slice),
-                        Source::Late(late) => {
-                            self.send_memory(&memory, true).await?;
-                            memory.clear();
-                            self.send_late(late).await?;
-                        }
-                    },
+                    Err(rustix::io::Errno::AGAIN) => self.room(sending, holding).await?,
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                },
+                Next::File(stretch, range, sent) => {
+                    if !self.send_file(sending, &stretch, (&range, sent)).await? {
+                        self.room(sending, holding).await?;
+                    }
+                }
+                Next::Plan(stretch) => {
+                    // Who waits for memory holds none: all who do could wait for each other.
+                    sending.shed();
+                    (holding.shed)();
+                    let planned = stretch.binder.replan(&stretch).await?;
+                    sending.planned(planned);
                 }
             }
         }
-        self.send_memory(&memory, false).await
     }
 
-    async fn send_late(&self, late: &LateRange) -> io::Result<()> {
-        let (bound, _held) = late.binder.bind(late).await?;
-        match bound {
+    fn send_memory(&self, parts: &[&[u8]], more: bool) -> Result<usize, rustix::io::Errno> {
+        let parts: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        flags.set(SendFlags::MORE, more);
+        let mut control = SendAncillaryBuffer::default();
+        rustix::net::sendmsg(self.fd(), &parts, &mut control, flags)
+    }
+
+    /// Sends from a file range, or has it read into memory; false where the socket is full.
+    async fn send_file(
+        &self,
+        sending: &mut Sending,
+        stretch: &Rc<Stretch>,
+        (range, sent): (&FileRange, usize),
+    ) -> io::Result<bool> {
+        let (bound, permit) = stretch.binder.bind(stretch, range).await?;
+        let (descriptor, position, bytes) = match bound {
             Bound::Memory(slices) => {
-                let parts: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
-                self.send_memory(&parts, true).await
+                sending.bound(slices, permit);
+                return Ok(true);
             }
             Bound::File {
                 descriptor,
                 position,
                 bytes,
-            } => self.send_range(&descriptor, position, bytes).await,
-        }
-    }
-
-    async fn send_memory(&self, parts: &[&[u8]], more: bool) -> io::Result<()> {
-        let mut parts: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut rest: &mut [IoSlice<'_>] = &mut parts;
-        IoSlice::advance_slices(&mut rest, 0);
-        let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        flags.set(SendFlags::MORE, more);
-        while let Some(first) = rest.first() {
-            let batch = rest.get(..GATHER_PARTS_MAX).unwrap_or(rest);
-            let mut control = SendAncillaryBuffer::default();
-            let sent = match rustix::net::sendmsg(self.fd(), batch, &mut control, flags) {
-                Ok(sent) => sent,
-                Err(rustix::io::Errno::AGAIN) => self.write(first).await?,
-                Err(rustix::io::Errno::INTR) => 0,
-                Err(error) => return Err(error.into()),
-            };
-            self.count(sent, 0);
-            IoSlice::advance_slices(&mut rest, sent);
-        }
-        Ok(())
-    }
-
-    /// Waits for room and sends from one part.
-    async fn write(&self, part: &[u8]) -> io::Result<usize> {
-        poll_fn(|context| {
-            let mut stream = self.stream.borrow_mut();
-            Pin::new(&mut *stream).poll_write(context, part)
-        })
-        .await
-    }
-
-    async fn send_range(&self, file: &OwnedFd, from: u64, bytes: usize) -> io::Result<()> {
-        let mut position = from;
-        let end = from + bytes as u64;
+            } => (descriptor, position, bytes),
+        };
+        drop(permit);
+        let end = position + bytes as u64;
+        let mut position = position + sent as u64;
         while position < end {
             let bytes = usize::try_from(end - position)
                 .unwrap_or(SEND_FILE_BYTES_MAX)
                 .min(SEND_FILE_BYTES_MAX);
-            let before = position;
-            match rustix::fs::sendfile(self.fd(), file, Some(&mut position), bytes) {
+            match rustix::fs::sendfile(self.fd(), &descriptor, Some(&mut position), bytes) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {
-                    self.count(0, position - before);
+                Ok(sent) => {
+                    self.count(0, sent as u64);
+                    sending.advance(sent);
                     glommio::yield_if_needed().await;
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => self.ring.writable(self.fd()).await?,
+                Err(rustix::io::Errno::AGAIN) => return Ok(false),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Waits for room in the socket; gives back what others want meanwhile.
+    async fn room(&self, sending: &mut Sending, holding: &Holding<'_>) -> io::Result<()> {
+        let mut writable = pin!(self.ring.writable(self.fd()));
+        let mut is_wanted = holding.lending.is_wanted();
+        loop {
+            if is_wanted {
+                sending.shed();
+                (holding.shed)();
+            }
+            match race(writable.as_mut(), holding.lending.claimed()).await {
+                Either::Left(writable) => return writable,
+                Either::Right(()) => is_wanted = true,
+            }
+        }
     }
 
     /// Bytes that ever left, to tell a slow peer from one that takes nothing.

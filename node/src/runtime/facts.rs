@@ -31,6 +31,8 @@ const PIPELINE_BYTES_MAX: usize = 16 << 20;
 const SHARD_REQUEST_BYTES_MAX: usize = 128 << 20;
 /// Bytes of a shard's unfinished frames.
 const SHARD_PARTIAL_BYTES_MAX: usize = 128 << 20;
+/// Bytes of a shard's answers that wait to be sent, records apart.
+const SHARD_ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Connections of a shard, whatever Kafka's key says: what 64 KiB each would make 1 GiB.
 const SHARD_CONNECTIONS_MAX: usize = 16_384;
 /// The journal's part of memory and of the free disk, and its bound.
@@ -156,6 +158,7 @@ pub fn limits(settings: &Settings) -> Limits {
         pipeline_bytes_max: PIPELINE_BYTES_MAX,
         shard_request_bytes_max: SHARD_REQUEST_BYTES_MAX,
         shard_partial_bytes_max: SHARD_PARTIAL_BYTES_MAX,
+        shard_answer_bytes_max: SHARD_ANSWER_BYTES_MAX,
     }
 }
 
@@ -204,6 +207,25 @@ mod tests {
     use thalweg_config::{Sources, load};
 
     use super::*;
+
+    #[test]
+    fn connections_of_a_shard_follow_the_key_up_to_their_limit() {
+        let mut settings = load(&Sources::default()).unwrap().settings;
+        let mut allowed = |connections, shards| {
+            settings.kafka.max_connections = connections;
+            limits(&settings, shards).connections_max
+        };
+        assert_eq!(allowed(5, 2), 3);
+        assert_eq!(allowed(i32::MAX, 1), SHARD_CONNECTIONS_MAX);
+        assert_eq!(allowed(i32::MAX, 8), SHARD_CONNECTIONS_MAX);
+        let loads = crate::net::listener::Loads::new(2);
+        for _ in 0..2 * SHARD_CONNECTIONS_MAX {
+            assert!(loads.assign(SHARD_CONNECTIONS_MAX).is_some());
+        }
+        assert_eq!(loads.assign(SHARD_CONNECTIONS_MAX), None);
+        loads.release(1);
+        assert_eq!(loads.assign(SHARD_CONNECTIONS_MAX), Some(1));
+    }
 
     #[test]
     fn the_journal_follows_memory_and_disk_and_never_falls_below_two_files() {

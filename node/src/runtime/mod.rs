@@ -8,6 +8,7 @@ pub mod nudge;
 pub mod start;
 pub mod facts;
 pub mod place;
+pub mod quiet;
 pub mod seat;
 pub mod signals;
 pub mod watchdog;

@@ -24,6 +24,7 @@ use thalweg_wire::ids::{Offset, ShardId};
 
 use super::facts;
 use super::logs::RateLimit;
+use super::quiet::{self, Quiet};
 use super::start::{self, StartError};
 use super::watchdog::{BEAT, Heart};
 use crate::dispatch::{COORDINATOR, Dispatch};
@@ -422,6 +423,8 @@ impl Room {
             self.disk.clone(),
             Arc::clone(&self.node),
         );
+        let pulse = core.pulse.clone();
+        spawn(Queue::Network, Box::pin(pulse.beat()));
         let service = Rc::new(Dispatch::new(Rc::clone(&core)));
         let metrics = Rc::clone(&core.metrics);
         let net = Net::new(
@@ -443,6 +446,7 @@ impl Room {
 
     async fn upkeep(self: Rc<Self>) {
         let idle = self.node.settings.kafka.connections_max_idle_ms;
+        let (mut quiet, mut told) = (Quiet::default(), 0);
         loop {
             self.host.sleep(UPKEEP).await;
             let (core, registry) = (self.core(), self.registry.borrow().clone());
@@ -450,6 +454,11 @@ impl Room {
                 return;
             };
             registry.sweep(idle);
+            let traffic = core.metrics.traffic();
+            quiet::add(traffic - std::mem::replace(&mut told, traffic));
+            if self.host.shard() == COORDINATOR {
+                quiet.look();
+            }
             core.heal().await;
             if let Err(error) = core.store.maintain(self.host.now().wall).await {
                 tracing::warn!(shard = self.host.shard().0, %error, "upkeep of the logs failed");

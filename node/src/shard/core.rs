@@ -14,33 +14,30 @@ use thalweg_coordinator::metadata::image::{Image, Topic};
 use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::log::LogConfig;
-use thalweg_storage::read::{Bound, SegmentReader};
+use thalweg_storage::read::SegmentReader;
 use thalweg_storage::store::{NewPartition, Store};
 use thalweg_wire::batch::Scratch;
 use thalweg_wire::ids::{Epoch, NodeId, PartitionId, ShardId, Uuid};
 
 use super::host::{Gone, Host, PendingReply, Queue};
+use super::lending::{BINDING_BYTES_MAX, HELD_BYTES_MAX};
 use super::mailbox::{Fault, Message, Query, QueryAnswer, Reply, Scrape};
-use super::parked::{Slots, Wakes, WatchKey, Watches};
-use super::sessions::Sessions;
-use super::wait::{Budget, LocalFuture, Permit, Turnstile};
+use super::parked::{REMEMBERED_BYTES_MAX, Slots, Wakes, WatchKey, Watches};
+use super::pulse::{Pulse, Sleep};
+use super::sessions::{CACHED_PARTITIONS_MAX, Sessions};
+use super::wait::{Budget, LocalFuture, Turnstile};
 use crate::dispatch;
 use crate::groups::route;
 use crate::groups::table::GroupTable;
 use crate::handlers;
 use crate::metrics::{Metrics, Snapshot};
 use crate::node::NodeFacts;
-use crate::outgoing::{Binder, LateRange};
+use crate::outgoing::Lending;
 use crate::request::Listener;
 use crate::runtime::effects::{Changes, Coordinator, Published};
 use crate::runtime::logs::RateLimit;
 use crate::topics::TopicSettings;
 
-/// Memory of tail slices that a shard's answers may hold until they are sent. Slow readers share
-/// it: whoever wants more waits until others have sent theirs.
-pub const HELD_BYTES_MAX: usize = 64 << 20;
-/// Memory of ranges read from segments that is being sent.
-pub const BINDING_BYTES_MAX: usize = 64 << 20;
 /// Segments that a shard keeps open for reading: two descriptors each.
 const OPEN_SEGMENTS_MAX: usize = 1024;
 
@@ -73,13 +70,14 @@ pub struct ShardCore<D: Disk> {
     /// Keeps lines that clients can provoke from flooding the log.
     pub complaints: RateLimit,
     /// Memory that answers hold until they are sent.
-    pub held: Budget,
-    /// Memory that ranges take while they are sent. Apart from `held`, whose owners wait for this
-    /// one: what is taken here goes back by the socket alone.
-    binding: Budget,
+    pub lending: Lending,
+    /// What fetches that wait for records remember of what they asked for.
+    pub remembered: Budget,
+    /// Keeps the executor awake while requests are worked on.
+    pub pulse: Pulse,
     /// A partition of the image could not be made.
     incomplete: Cell<bool>,
-    reader: SegmentReader<D>,
+    pub(super) reader: SegmentReader<D>,
     catalog: RefCell<Catalog>,
     coordinator: RefCell<Option<Rc<Coordinator>>>,
     watches: RefCell<Watches>,
@@ -96,9 +94,15 @@ impl<D: Disk> ShardCore<D> {
             .kafka
             .max_incremental_fetch_session_cache_slots;
         let slots_max = usize::try_from(slots_max).unwrap_or(0) / usize::from(node.shards.max(1));
+        let sleeper = Rc::clone(&host);
+        let sleep: Sleep = Box::new(move |duration| sleeper.sleep(duration));
         let core = Rc::new(Self {
             lanes: (0..host.shards()).map(|_| Turnstile::default()).collect(),
-            sessions: RefCell::new(Sessions::new(host.shard(), slots_max)),
+            sessions: RefCell::new(Sessions::new(
+                host.shard(),
+                slots_max,
+                CACHED_PARTITIONS_MAX,
+            )),
             reader: SegmentReader::new(disk, OPEN_SEGMENTS_MAX),
             host,
             store,
@@ -108,8 +112,9 @@ impl<D: Disk> ShardCore<D> {
             slots: Slots::default(),
             groups: Rc::default(),
             complaints: RateLimit::default(),
-            held: Budget::new(HELD_BYTES_MAX),
-            binding: Budget::new(BINDING_BYTES_MAX),
+            lending: Lending::new(HELD_BYTES_MAX, BINDING_BYTES_MAX),
+            remembered: Budget::new(REMEMBERED_BYTES_MAX),
+            pulse: Pulse::new(sleep),
             incomplete: Cell::new(false),
             catalog: RefCell::default(),
             coordinator: RefCell::default(),
@@ -192,6 +197,7 @@ impl<D: Disk> ShardCore<D> {
     /// Begins a message from another shard. The order of calls is the order of arrival.
     pub fn serve(self: &Rc<Self>, from: ShardId, message: Message) -> LocalFuture<Reply> {
         let core = Rc::clone(self);
+        let busy = self.pulse.begin();
         match message {
             Message::Group(job) => {
                 route::serve(self, from, *job);
@@ -206,10 +212,16 @@ impl<D: Disk> ShardCore<D> {
                     }
                     let begun = core.begin_append(&job).await;
                     drop(turn);
-                    Reply::Appended(core.finish_append(begun, job.durable).await)
+                    let appended = core.finish_append(begun, job.durable).await;
+                    drop(busy);
+                    Reply::Appended(appended)
                 })
             }
-            other => Box::pin(async move { core.serve_unordered(other).await }),
+            other => Box::pin(async move {
+                let reply = core.serve_unordered(other).await;
+                drop(busy);
+                reply
+            }),
         }
     }
 
@@ -224,6 +236,11 @@ impl<D: Disk> ShardCore<D> {
                 Reply::Appended(self.finish_append(begun, job.durable).await)
             }
             Message::Fetch(job) => Reply::Fetched(self.fetch_here(job).await),
+            Message::Replan {
+                partition,
+                place,
+                bytes,
+            } => Reply::Replanned(self.store.replan(partition, place, bytes)),
             Message::Wake(slots) => {
                 for slot in slots {
                     self.slots.wake(slot);
@@ -471,7 +488,7 @@ impl<D: Disk> ShardCore<D> {
     pub fn snapshot(&self) -> Snapshot {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         Snapshot {
-            held_bytes: count(self.held.used() + self.binding.used()),
+            held_bytes: count(self.lending.tail.used() + self.lending.read.used()),
             parked: count(self.slots.used()),
             sessions: count(self.sessions.borrow().len()),
             connections: self.metrics.connections.get(),
@@ -479,25 +496,5 @@ impl<D: Disk> ShardCore<D> {
             reads: self.reader.counters(),
             ..self.metrics.snapshot()
         }
-    }
-}
-
-impl<D: Disk> Binder for Rc<ShardCore<D>> {
-    fn bind(&self, late: &LateRange) -> LocalFuture<std::io::Result<(Bound, Permit)>> {
-        let core = Rc::clone(self);
-        let late = late.clone();
-        Box::pin(async move {
-            let permit = core.binding.take(late.range.bytes).await;
-            if core.image().topics.get(late.topic).is_none() {
-                return Err(std::io::ErrorKind::NotFound.into());
-            }
-            match core.reader.bind(late.reader, &late.range).await {
-                Ok(bound) => Ok((bound, permit)),
-                Err(error) => {
-                    tracing::error!(shard = core.host.shard().0, %error, "a range can't be sent");
-                    Err(std::io::Error::other(error.to_string()))
-                }
-            }
-        })
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use thalweg_storage::journal::entry::Place;
 use thalweg_storage::log::TimestampQuery;
 use thalweg_storage::log::{AbortedSpan, EpochEnd, FoundOffset, LogConfig, PartitionView, Piece};
 use thalweg_storage::store::{Health, Isolation, NewPartition, PartitionSpec, StoppedLog};
@@ -35,6 +36,15 @@ pub enum Message {
     Append(AppendJob),
     /// Read from these partitions. Answered with `Fetched`.
     Fetch(FetchJob),
+    /// Where do these bytes, which a fetch was told of, lie now? Answered with `Replanned`.
+    Replan {
+        /// Whose they are.
+        partition: PartitionId,
+        /// Where the first one lies.
+        place: Place,
+        /// Count.
+        bytes: usize,
+    },
     /// Parked fetches of yours have something to look at. Answered with `Done`.
     Wake(Vec<u32>),
     /// Questions about partitions. Answered with `Queried`, in order.
@@ -75,6 +85,39 @@ pub enum Message {
     Scrape,
 }
 
+impl Message {
+    /// Memory that it keeps until it is answered: frames that it refers to, lists that it carries.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Append(job) => {
+                let batches: usize = job.parts.iter().map(|part| part.batch.len()).sum();
+                batches + size_of_val(job.parts.as_slice())
+            }
+            Self::Fetch(job) => size_of_val(job.parts.as_slice()),
+            Self::Query(list) => size_of_val(list.as_slice()),
+            Self::Create(list) => size_of_val(list.as_slice()),
+            Self::Delete(list) => size_of_val(list.as_slice()),
+            Self::Lead(list) => size_of_val(list.as_slice()),
+            Self::Configure(list) => size_of_val(list.as_slice()),
+            Self::Coordinate(request) => request.frame.len(),
+            Self::Group(job) => job.request.frame.len(),
+            Self::AutoCreate(names) => names.iter().map(String::len).sum(),
+            Self::Connection { .. }
+            | Self::GroupAnswers(_)
+            | Self::Replan { .. }
+            | Self::Wake(_)
+            | Self::Publish(_)
+            | Self::Forget(_)
+            | Self::TakeSession(_)
+            | Self::Open(_)
+            | Self::Quiet
+            | Self::Halt
+            | Self::Scrape => 0,
+        }
+    }
+}
+
 /// The answer to a [`Message`].
 #[derive(Debug)]
 pub enum Reply {
@@ -84,6 +127,8 @@ pub enum Reply {
     Appended(Vec<AppendResult>),
     /// Read, part by part.
     Fetched(Vec<FetchedPart>),
+    /// The pieces, or none if the bytes are gone.
+    Replanned(Option<Vec<Piece>>),
     /// Answers, in order.
     Queried(Vec<Result<QueryAnswer, Fault>>),
     /// A change of partitions came to this.
@@ -193,6 +238,8 @@ pub struct FetchedPart {
     pub pieces: Vec<Piece>,
     /// Their bytes.
     pub bytes: usize,
+    /// Where they lie; `None` if there are none.
+    pub place: Option<Place>,
     /// At the moment of planning.
     pub high_watermark: Offset,
     /// At the moment of planning.

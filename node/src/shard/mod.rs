@@ -2,9 +2,11 @@
 
 pub mod core;
 pub mod host;
+pub mod lending;
 pub mod mailbox;
 pub mod parked;
 pub mod partition;
+pub mod pulse;
 pub mod questions;
 pub mod queues;
 pub mod router;

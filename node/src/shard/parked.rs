@@ -5,7 +5,9 @@
 //! moves, its watches are taken out and the slots woken; a fetch looks again and leaves new
 //! watches. Nothing polls. Watches are removed by firing or by the slot's next watch on the same
 //! shard, so their number is bounded by parked fetches; a wake that finds another fetch in the
-//! slot is harmless. Deliberately absent: time (the fetch has its own timer), what is visible.
+//! slot is harmless. A parked fetch holds no frame and no share of the shard's requests, only what
+//! it remembers of them, within [`REMEMBERED_BYTES_MAX`]. Deliberately absent: time (the fetch has its
+//! own timer), what is visible.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,7 +15,20 @@ use std::rc::Rc;
 
 use thalweg_wire::ids::{PartitionId, ShardId};
 
-use super::wait::Signal;
+use super::wait::{Budget, Permit, Signal};
+
+/// What a parked fetch keeps for each partition: what is wanted, in the session and in the order of
+/// reading, and its watch on the owning shard. An estimate, rounded up.
+pub const REMEMBERED_PART_BYTES: usize = 512;
+/// What all parked fetches of a shard may keep. A fetch that finds no room does not wait: it is
+/// answered with what there is.
+pub const REMEMBERED_BYTES_MAX: usize = 64 << 20;
+
+/// Room for what a fetch of so many partitions remembers while it waits, if there is any.
+#[must_use]
+pub fn remember(remembered: &Budget, partitions: usize) -> Option<Permit> {
+    remembered.try_take(partitions * REMEMBERED_PART_BYTES)
+}
 
 /// A parked fetch: the shard it waits on, and its slot there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -208,6 +223,7 @@ mod tests {
     use thalweg_wire::ids::{PartitionIndex, Uuid};
 
     use super::*;
+    use crate::shard::sessions::FETCH_PARTITIONS_MAX;
 
     fn partition(index: i32) -> PartitionId {
         PartitionId {
@@ -241,6 +257,20 @@ mod tests {
         assert!(watches.moved(partition(0)).is_empty());
         assert_eq!(watches.len(), 1);
         assert_eq!(watches.moved(partition(2)), [key(1)]);
+    }
+
+    #[test]
+    fn what_parked_fetches_remember_has_a_limit() {
+        let remembered = Budget::new(REMEMBERED_BYTES_MAX);
+        let largest = FETCH_PARTITIONS_MAX;
+        let fits = REMEMBERED_BYTES_MAX / (largest * REMEMBERED_PART_BYTES);
+        assert!(fits > 0, "the largest fetch may wait");
+        let mut parked: Vec<Permit> = (0..fits)
+            .map(|_| remember(&remembered, largest).expect("there is room"))
+            .collect();
+        assert!(remember(&remembered, 1).is_none());
+        parked.pop();
+        assert!(remember(&remembered, largest).is_some());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The mesh: messages between shards, built pairwise from glommio's shared channels.
 //!
 //! For each ordered pair (a, b) there is a channel of requests a -> b and a channel of replies
-//! b -> a, both of [`CREDITS`]. A sender takes a credit before it sends and keeps it until the
-//! reply is there, so a request always finds room and so does its reply: replies never wait, and
+//! b -> a, both of [`CREDITS`]. A sender takes a credit (by its message's bytes) before it sends and
+//! keeps it until the reply is there, so a request always finds room and so does its reply: replies never wait, and
 //! two shards that are both busy can't wait on each other. Credits are granted first come first
 //! served, so messages keep their order. Deliberately absent: priorities, retries.
 
@@ -21,6 +21,11 @@ use super::wait::{AnswerSender, Budget, LocalFuture, Permit, answer};
 /// Requests that one shard may have on the way to another. Enough that a full pipeline of
 /// produce requests to 2 shards never waits; small enough that a stuck shard is felt at once.
 pub const CREDITS: usize = 256;
+/// Bytes of requests that one shard may have on the way to another: what they point to stays in
+/// memory until they are answered. A single larger one goes alone.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// What a request counts at least, so that no more than [`CREDITS`] are ever under way.
+const MESSAGE_BYTES_MIN: usize = MESSAGE_BYTES_MAX / CREDITS;
 
 type Numbered<T> = (u32, T);
 
@@ -153,7 +158,7 @@ impl Ports {
             let peer = Rc::new(Peer {
                 shard: port.peer,
                 requests,
-                credits: Budget::new(CREDITS),
+                credits: Budget::new(MESSAGE_BYTES_MAX),
                 waiting: RefCell::default(),
             });
             spawn(Box::pin(take_replies(Rc::clone(&peer), replies)));
@@ -219,7 +224,8 @@ impl Router {
             .map(Rc::clone);
         Box::pin(async move {
             let peer = peer.ok_or(Gone)?;
-            let credit = peer.credits.take(1).await;
+            let bytes = message.bytes().max(MESSAGE_BYTES_MIN);
+            let credit = peer.credits.take(bytes).await;
             let (sender, waiter) = answer();
             let number = peer.waiting.borrow_mut().enter(sender, credit);
             if peer.requests.try_send((number, message)).is_err() {

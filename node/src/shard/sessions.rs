@@ -2,18 +2,24 @@
 //! changed, and unchanged partitions are left out of answers. Pure.
 //!
 //! A session's id names the shard that made it; a consumer that reconnects to another shard has its
-//! session moved there. Invariants: at most `slots_max` sessions are kept, a full cache gives away
-//! only what was silent for [`EVICT_AFTER_MS`]; a session's epoch grows by one a request. Partitions
+//! session moved there. Invariants: at most `slots_max` sessions with [`CACHED_PARTITIONS_MAX`]
+//! partitions are kept, a full cache gives away only what was silent for [`EVICT_AFTER_MS`], and what
+//! finds no room is served without a session; a session's epoch grows by one a request. Partitions
 //! that gave data go to the end of the order, so that each gets its turn when limits bind.
 //! Deliberately absent: names to ids (looked up anew each time), reading.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, Offset, ShardId, TimestampMs, Uuid};
 
 /// A session may lose its slot to a new one after this long without a request; as in Kafka.
 pub const EVICT_AFTER_MS: i64 = 120_000;
+/// Partitions of one fetch, sessions' own included.
+pub const FETCH_PARTITIONS_MAX: usize = 1 << 16;
+/// Partitions of all sessions of a shard: some 100 MiB.
+pub const CACHED_PARTITIONS_MAX: usize = 1 << 19;
 /// Bits of a session's id that name its shard.
 const SHARD_BITS: u32 = 8;
 /// The epoch that closes a session, or asks for none.
@@ -27,7 +33,7 @@ pub enum TopicKey {
     /// By id.
     Id(Uuid),
     /// By name.
-    Name(String),
+    Name(Arc<str>),
 }
 
 /// A partition as the request names it.
@@ -166,6 +172,9 @@ impl Session {
 pub struct Sessions {
     shard: ShardId,
     slots_max: usize,
+    partitions_max: usize,
+    /// Of all sessions.
+    partitions: usize,
     next: u32,
     sessions: HashMap<i32, Session>,
 }
@@ -182,12 +191,14 @@ pub enum Kind {
 }
 
 impl Sessions {
-    /// For one shard, which may keep `slots_max`.
+    /// For one shard, which may keep `slots_max` with `partitions_max` in all.
     #[must_use]
-    pub fn new(shard: ShardId, slots_max: usize) -> Self {
+    pub fn new(shard: ShardId, slots_max: usize, partitions_max: usize) -> Self {
         Self {
             shard,
             slots_max,
+            partitions_max,
+            partitions: 0,
             next: 0,
             sessions: HashMap::new(),
         }
@@ -203,7 +214,7 @@ impl Sessions {
     pub fn classify(&mut self, id: i32, epoch: i32) -> Kind {
         match epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
-                self.sessions.remove(&id);
+                self.remove(id);
                 if epoch == FINAL_EPOCH {
                     Kind::Sessionless
                 } else {
@@ -219,15 +230,24 @@ impl Sessions {
         if self.sessions.len() >= self.slots_max && !self.evict(now) {
             return 0;
         }
+        if self.partitions + session.len() > self.partitions_max {
+            return 0;
+        }
         loop {
             self.next = self.next.wrapping_add(1);
             let id = (self.next << SHARD_BITS | u32::from(self.shard.0)) & 0x7fff_ffff;
             let id = i32::try_from(id).unwrap_or(0);
             if id >> SHARD_BITS != 0 && !self.sessions.contains_key(&id) {
-                self.sessions.insert(id, session);
+                self.put(id, session);
                 return id;
             }
         }
+    }
+
+    fn remove(&mut self, id: i32) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        self.partitions -= session.len();
+        Some(session)
     }
 
     fn evict(&mut self, now: TimestampMs) -> bool {
@@ -238,7 +258,7 @@ impl Sessions {
         if now.0.saturating_sub(session.used) < EVICT_AFTER_MS {
             return false;
         }
-        self.sessions.remove(&id);
+        self.remove(id);
         true
     }
 
@@ -260,21 +280,26 @@ impl Sessions {
         if session.by_id != by_id {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
-        let mut session = self.sessions.remove(&id).unwrap_or_default();
+        let mut session = self.remove(id).unwrap_or_default();
         // After 2^31-1 comes 1: 0 would ask for a new session.
         session.epoch = session.epoch.checked_add(1).unwrap_or(1);
         session.used = now.0;
         Ok(session)
     }
 
-    /// Puts a session back, or takes in one that was made elsewhere.
+    /// Puts a session back, or takes in one that was made elsewhere. One that has grown beyond what
+    /// there is room for is let go: its consumer is told so and begins again.
     pub fn put(&mut self, id: i32, session: Session) {
-        self.sessions.insert(id, session);
+        self.remove(id);
+        if self.partitions + session.len() <= self.partitions_max {
+            self.partitions += session.len();
+            self.sessions.insert(id, session);
+        }
     }
 
     /// Gives a session away: its consumer has moved to another shard.
     pub fn give(&mut self, id: i32) -> Option<Session> {
-        self.sessions.remove(&id)
+        self.remove(id)
     }
 
     /// True if the session is here.
@@ -304,7 +329,7 @@ mod tests {
 
     fn key(index: i32) -> PartitionKey {
         PartitionKey {
-            topic: TopicKey::Name("t".to_owned()),
+            topic: TopicKey::Name("t".into()),
             index,
         }
     }
@@ -329,7 +354,7 @@ mod tests {
 
     #[test]
     fn epochs_follow_each_other_and_errors_have_their_codes() {
-        let mut sessions = Sessions::new(ShardId(3), 10);
+        let mut sessions = Sessions::new(ShardId(3), 10, 100);
         assert_eq!(sessions.classify(0, INITIAL_EPOCH), Kind::Create);
         let id = sessions.create(Session::new(true, NOW), NOW);
         assert_eq!(Sessions::maker(id), ShardId(3));
@@ -351,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_full_cache_gives_away_only_what_is_old() {
-        let mut sessions = Sessions::new(ShardId(0), 2);
+        let mut sessions = Sessions::new(ShardId(0), 2, 100);
         let first = sessions.create(Session::new(true, NOW), NOW);
         assert_ne!(sessions.create(Session::new(true, NOW), NOW), 0);
         assert_eq!(sessions.create(Session::new(true, NOW), NOW), 0);
@@ -361,6 +386,30 @@ mod tests {
         assert_ne!(sessions.create(Session::new(true, later), later), 0);
         assert!(sessions.has(first));
         assert_eq!(sessions.len(), 2);
+    }
+
+    #[test]
+    fn partitions_of_all_sessions_have_a_limit() {
+        let most = CACHED_PARTITIONS_MAX;
+        let mut sessions = Sessions::new(ShardId(0), 10, most);
+        let with = |count: usize| {
+            let mut session = Session::new(true, NOW);
+            for index in 0..count {
+                session.want(key(i32::try_from(index).unwrap()), wanted(0));
+            }
+            session
+        };
+        let first = sessions.create(with(most - 1), NOW);
+        assert_eq!(sessions.create(with(2), NOW), 0);
+        let second = sessions.create(with(1), NOW);
+        assert!(first != 0 && second != 0);
+        // One that grows beyond the limit is forgotten, and what it had can be had by others.
+        let mut grown = sessions.take(second, 1, true, NOW).unwrap();
+        grown.want(key(1), wanted(0));
+        sessions.put(second, grown);
+        assert!(!sessions.has(second) && sessions.len() == 1);
+        assert!(sessions.give(first).is_some());
+        assert_ne!(sessions.create(with(most), NOW), 0);
     }
 
     #[test]

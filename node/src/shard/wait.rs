@@ -145,16 +145,18 @@ impl Signal {
     /// Waits for the next [`Signal::notify`] after this call (not after the first poll).
     pub fn wait(&self) -> impl Future<Output = ()> + '_ {
         let seen = self.version.get();
-        poll_fn(move |context| {
-            if self.version.get() != seen {
-                return Poll::Ready(());
-            }
-            let mut wakers = self.wakers.borrow_mut();
-            if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-                wakers.push(context.waker().clone());
-            }
-            Poll::Pending
-        })
+        poll_fn(move |context| self.poll_since(seen, context))
+    }
+
+    fn poll_since(&self, seen: u64, context: &Context<'_>) -> Poll<()> {
+        if self.version.get() != seen {
+            return Poll::Ready(());
+        }
+        let mut wakers = self.wakers.borrow_mut();
+        if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            wakers.push(context.waker().clone());
+        }
+        Poll::Pending
     }
 }
 
@@ -171,6 +173,7 @@ struct BudgetState {
     used: usize,
     next: u64,
     queue: VecDeque<Claim>,
+    claimed: Rc<Signal>,
 }
 
 impl BudgetState {
@@ -231,6 +234,19 @@ impl Budget {
         })))
     }
 
+    /// True if somebody waits for what others have taken.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.0.borrow().queue.is_empty()
+    }
+
+    /// Resolves when somebody begins to wait for what others have taken, after this call.
+    pub fn claimed(&self) -> impl Future<Output = ()> + 'static {
+        let claimed = Rc::clone(&self.0.borrow().claimed);
+        let seen = claimed.version.get();
+        poll_fn(move |context| claimed.poll_since(seen, context))
+    }
+
     /// How much is taken at the moment.
     #[must_use]
     pub fn used(&self) -> usize {
@@ -286,6 +302,7 @@ impl Future for Take {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Permit> {
         let amount = self.amount;
         let budget = self.budget.clone();
+        let mut claimed = None;
         let mut state = budget.0.borrow_mut();
         let granted = match self.claim {
             None if state.queue.is_empty() && state.fits(amount) => {
@@ -302,11 +319,15 @@ impl Future for Take {
                     waker: Some(context.waker().clone()),
                 });
                 self.claim = Some(id);
+                claimed = Some(Rc::clone(&state.claimed));
                 false
             }
             Some(id) => state.collect(id, context.waker()),
         };
         drop(state);
+        if let Some(claimed) = claimed {
+            claimed.notify();
+        }
         if !granted {
             return Poll::Pending;
         }
@@ -438,6 +459,25 @@ mod tests {
         assert_eq!(budget.used(), 10);
         drop(second);
         assert_eq!(budget.used(), 2);
+    }
+
+    #[test]
+    fn holders_are_told_when_somebody_waits() {
+        let budget = Budget::new(10);
+        let holder = budget.try_take(8);
+        let mut claimed = boxed(budget.claimed());
+        let _fits = budget.try_take(2).expect("there is room");
+        assert!(!budget.is_wanted() && poll_once(&mut claimed).is_none());
+        let mut waiting = boxed(budget.take(5));
+        assert!(poll_once(&mut waiting).is_none());
+        assert!(budget.is_wanted() && poll_once(&mut claimed).is_some());
+        // Told once for each claim, so that whoever has nothing to give can wait for the next.
+        let mut next = boxed(budget.claimed());
+        assert!(poll_once(&mut next).is_none());
+        assert!(budget.try_take(0).is_none(), "nobody overtakes");
+        drop(holder);
+        assert!(poll_once(&mut waiting).is_some() && !budget.is_wanted());
+        assert!(poll_once(&mut next).is_none());
     }
 
     #[test]

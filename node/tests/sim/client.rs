@@ -2,20 +2,22 @@
 //!
 //! A request is begun when [`Client::begin`] returns, so requests of one connection can be
 //! pipelined; what comes back is the body of the response. Answers are put together from their
-//! pieces the way a socket would send them, late ranges bound when it is their turn.
+//! pieces the way a socket would send them, ranges bound when it is their turn, slices given back now
+//! and then.
 //! Deliberately absent: retries (the workload), what answers mean (the checker).
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use thalweg_node::net::connection::{Link, Service};
-use thalweg_node::outgoing::{Answer, Outgoing, Source};
+use thalweg_node::net::connection::{Link, Service, Share};
+use thalweg_node::outgoing::{Answer, Outgoing};
 use thalweg_node::request::{Frame, Listener, Origin};
+use thalweg_node::sending::{Next, Sending};
+use thalweg_node::shard::wait::Budget;
 use thalweg_storage::read::Bound;
 use thalweg_storage::testing::{Handle, Task};
 use thalweg_wire::bytes::Message;
 use thalweg_wire::header::{ResponseHead, encode_request};
-use thalweg_wire::outgoing::Piece;
 
 use crate::world::{Dice, Node, dawdle};
 
@@ -71,16 +73,11 @@ impl Client {
         };
         let work = self
             .service
-            .call(Frame::new(bytes[4..].to_vec()), &self.link);
+            .call(Frame::new(bytes[4..].to_vec()), &self.link, self.share());
         let (handle, dice) = (self.handle.clone(), Rc::clone(&self.dice));
         self.handle.spawn(async move {
             let frame = match work.await {
-                Answer::Respond(outgoing) => send(&handle, &dice, &outgoing).await?,
-                Answer::Hold(outgoing, permit) => {
-                    let sent = send(&handle, &dice, &outgoing).await;
-                    drop(permit);
-                    sent?
-                }
+                Answer::Respond(outgoing) => send(&handle, &dice, outgoing).await?,
                 Answer::Silent => return Err(Lost::Silent),
                 Answer::Close(reason) => return Err(Lost::Closed(reason)),
             };
@@ -92,35 +89,51 @@ impl Client {
         })
     }
 
+    /// There is room for every request here.
+    fn share(&self) -> Share {
+        let permit = || Budget::new(1).try_take(0).expect("an empty budget");
+        Share::new(permit(), permit(), self.service.pulse())
+    }
+
     /// Sends a request and waits for its answer.
     pub(crate) async fn call<M: Message>(&self, body: &M, version: i16) -> Result<Vec<u8>, Lost> {
         self.begin(body, version).await
     }
 }
 
-async fn send(handle: &Handle, dice: &Dice, outgoing: &Outgoing) -> Result<Vec<u8>, Lost> {
-    let mut sent = Vec::with_capacity(outgoing.len());
-    for piece in outgoing.pieces() {
-        match piece {
-            Piece::Bytes(range) => sent.extend_from_slice(&outgoing.bytes()[range.clone()]),
-            Piece::Stored(stored) => {
-                // A slow reader: what a range is bound to may have moved meanwhile.
-                dawdle(handle, dice, 20).await;
-                match &stored.source {
-                    Source::Memory(slice) => sent.extend_from_slice(slice),
-                    Source::Late(late) => match late.binder.bind(late).await {
-                        Ok((Bound::Memory(slices), _permit)) => {
-                            slices
-                                .iter()
-                                .for_each(|slice| sent.extend_from_slice(slice));
-                        }
-                        Ok((Bound::File { .. }, _)) => panic!("the seeded disk has no files"),
-                        Err(error) => return Err(Lost::Unreadable(error.to_string())),
-                    },
+async fn send(handle: &Handle, dice: &Dice, outgoing: Outgoing) -> Result<Vec<u8>, Lost> {
+    let length = outgoing.len();
+    let mut sent = Vec::with_capacity(length);
+    let mut sending = Sending::new(vec![outgoing]);
+    let lost = |error: std::io::Error| Lost::Unreadable(error.to_string());
+    loop {
+        match sending.next() {
+            Next::Done => break,
+            Next::Memory { parts, .. } => {
+                let bytes = parts.concat();
+                // As much as the socket takes.
+                let taken = 1 + dice.borrow_mut().below(bytes.len());
+                sent.extend_from_slice(&bytes[..taken]);
+                sending.advance(taken);
+            }
+            Next::File(stretch, range, _) => {
+                match stretch.binder.bind(&stretch, &range).await.map_err(lost)? {
+                    (Bound::Memory(slices), permit) => sending.bound(slices, permit),
+                    (Bound::File { .. }, _) => panic!("the seeded disk has no files"),
                 }
             }
+            Next::Plan(stretch) => {
+                let planned = stretch.binder.replan(&stretch).await.map_err(lost)?;
+                sending.planned(planned);
+            }
+        }
+        // A slow reader: what a range is bound to may have moved meanwhile, and others may want
+        // the memory.
+        dawdle(handle, dice, 20).await;
+        if dice.borrow_mut().below(3) == 0 {
+            sending.shed();
         }
     }
-    assert_eq!(sent.len(), outgoing.len(), "an answer of another length");
+    assert_eq!(sent.len(), length, "an answer of another length");
     Ok(sent)
 }
