@@ -1,16 +1,19 @@
-//! `cargo x footprint [--dev]`: what a node costs at rest, how fast it starts, and what it does to
-//! files. Each line is a promise with its number; a number out of bounds is a failure.
+//! `cargo x footprint [--dev] [--catch-up]`: what a node costs at rest, how fast it starts, and what it does to
+//! files. Each line is a promise with its number; a number out of bounds is a failure. `--catch-up`
+//! asks for the rows about reading old data only.
 //!
 //! Times depend on the machine, so this is for a quiet one and no part of CI.
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use thalweg_bench::Settings;
 use thalweg_bench::settings::Workload;
 
 use super::server::{self, Build, Kind, Server, Setup};
+use super::trace::Trace;
 use super::{Context, Failure, Outcome, Tally, metrics};
 
 const PORT: u16 = 19492;
@@ -24,57 +27,81 @@ const PARTITIONS: i32 = 150;
 /// The catch-up read: so much has to be in segments and in the page cache.
 const CATCH_UP_RECORDS: u64 = 2 << 20;
 const SENDFILE_SHARE_MIN: f64 = 0.95;
+/// The counter and strace may differ by this share: metrics are read before and after.
+const TRACE_ERROR_MAX: f64 = 0.01;
+/// Between two looks at the files of a catch-up read.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Octal, as /proc prints the flags of a descriptor.
 const O_ACCMODE: u32 = 0o3;
 const O_DIRECT: u32 = 0o40000;
 
 pub fn footprint(arguments: &[&str]) -> Outcome<Tally> {
-    let build = match arguments {
-        [] => Build::Release,
-        ["--dev"] => Build::Dev,
-        _ => return Err(Failure::new("only --dev is known")),
-    };
+    let (mut build, mut only_catch_up) = (Build::Release, false);
+    for argument in arguments {
+        match *argument {
+            "--dev" => build = Build::Dev,
+            "--catch-up" => only_catch_up = true,
+            _ => return Err(Failure::new("only --dev and --catch-up are known")),
+        }
+    }
     let program = server::thalweg(build)?;
     let mut server = Server::new(Setup::fresh(Kind::Thalweg, "footprint", PORT, &program)?);
-    let mut tally = Tally::default();
-    let mut tell = |name: &str, good: bool, shown: String| {
-        eprintln!(
-            "{} {name}: {shown}",
-            if good { "ok     " } else { "FAILED " }
-        );
-        if good {
-            tally.passed += 1
-        } else {
-            tally.failed += 1
-        }
-    };
+    let mut rows = Rows::default();
     let first = server.start()?;
-    tell(
+    rows.tell(
         "first start, formatting included",
         true,
         format!("{} ms", first.as_millis()),
     );
-    let (mib, share) = idle(&server)?;
-    tell("memory at rest", mib < IDLE_MIB_MAX, format!("{mib} MiB"));
-    tell(
-        "CPU at rest",
-        share < IDLE_CORE_SHARE_MAX,
-        format!("{:.2}% of a core", share * 100.0),
+    if !only_catch_up {
+        at_rest(&server, &mut rows)?;
+        starts(&mut server, &mut rows)?;
+    }
+    catch_up(&mut server, &mut rows)?;
+    let (direct, buffered) = writers(&server)?;
+    let shown = format!("{direct} direct, {} buffered {buffered:?}", buffered.len());
+    rows.tell(
+        "writers of journal and segments",
+        direct > 0 && buffered.is_empty(),
+        shown,
     );
+    server.stop()?;
+    Ok(rows.0)
+}
 
-    load(&server, "many", PARTITIONS, |settings| {
+#[derive(Default)]
+struct Rows(Tally);
+
+impl Rows {
+    fn tell(&mut self, name: &str, good: bool, shown: String) {
+        let verdict = if good { "ok     " } else { "FAILED " };
+        eprintln!("{verdict} {name}: {shown}");
+        match good {
+            true => self.0.passed += 1,
+            false => self.0.failed += 1,
+        }
+    }
+}
+
+fn at_rest(server: &Server, rows: &mut Rows) -> Outcome<()> {
+    let (mib, share) = idle(server)?;
+    rows.tell("memory at rest", mib < IDLE_MIB_MAX, format!("{mib} MiB"));
+    let shown = format!("{:.2}% of a core", share * 100.0);
+    rows.tell("CPU at rest", share < IDLE_CORE_SHARE_MAX, shown);
+    Ok(())
+}
+
+fn starts(server: &mut Server, rows: &mut Rows) -> Outcome<()> {
+    load(server, "many", PARTITIONS, |settings| {
         settings.rate = Some(1000.0)
     })?;
     server.stop()?;
     let clean = server.start()?;
     let name = format!("start after a clean stop, {PARTITIONS} partitions");
-    tell(
-        &name,
-        clean < CLEAN_RESTART_MAX,
-        format!("{} ms", clean.as_millis()),
-    );
+    let shown = format!("{} ms", clean.as_millis());
+    rows.tell(&name, clean < CLEAN_RESTART_MAX, shown);
 
-    load(&server, "heavy", 8, |settings| {
+    load(server, "heavy", 8, |settings| {
         settings.duration = Duration::from_secs(10)
     })?;
     server.kill()?;
@@ -82,23 +109,8 @@ pub fn footprint(arguments: &[&str]) -> Outcome<Tally> {
     let killed = server.start()?;
     let bound = KILLED_RESTART_MAX + Duration::from_secs_f64(gib);
     let shown = format!("{} ms with {gib:.2} GiB of journal", killed.as_millis());
-    tell("start after kill -9", killed < bound, shown);
-
-    let (share, shown) = catch_up(&mut server)?;
-    tell(
-        "catch-up read by sendfile",
-        share >= SENDFILE_SHARE_MIN,
-        shown,
-    );
-    let (direct, buffered) = writers(&server)?;
-    let shown = format!("{direct} direct, {} buffered {buffered:?}", buffered.len());
-    tell(
-        "writers of journal and segments",
-        direct > 0 && buffered.is_empty(),
-        shown,
-    );
-    server.stop()?;
-    Ok(tally)
+    rows.tell("start after kill -9", killed < bound, shown);
+    Ok(())
 }
 
 fn idle(server: &Server) -> Outcome<(u64, f64)> {
@@ -133,8 +145,9 @@ fn load(
 }
 
 /// Writes 2 GiB, has it all in segments and in the page cache, reads it: the share that left by
-/// sendfile. The node writes past the page cache, so the cache is filled from here.
-fn catch_up(server: &mut Server) -> Outcome<(f64, String)> {
+/// sendfile, by the node's own count and, a second time, by strace's. The node writes past the page
+/// cache, so the cache is filled from here; some machines take unused pages back within seconds.
+fn catch_up(server: &mut Server, rows: &mut Rows) -> Outcome<()> {
     while read_metric(server, "thalweg_append_bytes_total")? < (CATCH_UP_RECORDS << 10) as f64 {
         load(server, "catch-up", 1, |settings| {
             settings.batch_bytes = 1 << 18
@@ -143,32 +156,102 @@ fn catch_up(server: &mut Server) -> Outcome<(f64, String)> {
     // What is still in the journal's window would be served from memory.
     server.stop()?;
     server.start()?;
-    fill_page_cache(&server.setup().dir.join("data/log/catch-up-0"))?;
-    let server = &*server;
+    let read = read_all(server)?;
+    let share = read.file / (read.file + read.memory).max(1.0);
+    let shown = format!(
+        "{:.1}% of {} bytes, {:.0} MB/s, all verified; {:.0} ranges mended, {:.0} bytes read directly",
+        share * 100.0,
+        read.bytes,
+        read.speed,
+        read.mended,
+        read.direct
+    );
+    rows.tell(
+        "catch-up read by sendfile",
+        share >= SENDFILE_SHARE_MIN,
+        shown,
+    );
+
+    let process = server.process().context(|| "the node does not run")?;
+    let trace = Trace::attach(process, &server.setup().dir.join("strace.out"))?;
+    let read = read_all(server)?;
+    let calls = trace.end()?;
+    let traced = calls.sendfile_bytes as f64;
+    let agrees = (traced - read.file).abs() <= read.file * TRACE_ERROR_MAX;
+    let shown = format!("{traced} bytes by strace, {} counted", read.file);
+    rows.tell("sendfile's counter", agrees && traced > 0.0, shown);
+    let shown = format!("{} {:?}", calls.writes.len(), calls.writes.first());
+    rows.tell(
+        "plain writes to journal and segments",
+        calls.writes.is_empty(),
+        shown,
+    );
+    Ok(())
+}
+
+/// One catch-up read.
+struct Read {
+    bytes: u64,
+    speed: f64,
+    file: f64,
+    memory: f64,
+    mended: f64,
+    direct: f64,
+}
+
+fn read_all(server: &Server) -> Outcome<Read> {
     let names = [
         "thalweg_sent_file_bytes_total",
         "thalweg_sent_memory_bytes_total",
+        "thalweg_mended_ranges_total",
+        "thalweg_cold_direct_bytes_total",
     ];
-    let before = [
-        read_metric(server, names[0])?,
-        read_metric(server, names[1])?,
-    ];
+    let count = || -> Outcome<Vec<f64>> {
+        let counts = names.iter().map(|name| read_metric(server, name));
+        counts.collect()
+    };
+    let dir = server.setup().dir.join("data/log/catch-up-0");
+    fill_page_cache(&dir)?;
+    let before = count()?;
     let mut settings = Settings::new(Workload::Consume);
     settings.brokers = server.address();
     "catch-up".clone_into(&mut settings.topic);
     settings.fetch_bytes = 8 << 20;
-    let report = thalweg_bench::load::run(&settings).context(|| "the catch-up read")?;
-    let file = read_metric(server, names[0])? - before[0];
-    let memory = read_metric(server, names[1])? - before[1];
-    let share = file / (file + memory).max(1.0);
-    let (bytes, speed) = (report.bytes, report.mb_per_second);
-    Ok((
-        share,
-        format!(
-            "{:.1}% of {bytes} bytes, {speed:.0} MB/s, all verified",
-            share * 100.0
-        ),
-    ))
+    let report = kept_in_page_cache(&dir, || thalweg_bench::load::run(&settings))?;
+    let report = report.context(|| "the catch-up read")?;
+    let after = count()?;
+    let grown = |at: usize| after.get(at).unwrap_or(&0.0) - before.get(at).unwrap_or(&0.0);
+    Ok(Read {
+        bytes: report.bytes,
+        speed: report.mb_per_second,
+        file: grown(0),
+        memory: grown(1),
+        mended: grown(2),
+        direct: grown(3),
+    })
+}
+
+/// Runs `work` while somebody looks at all of the files again and again: what nobody looks at is
+/// taken back on some machines while a slow read goes on.
+fn kept_in_page_cache<T>(dir: &Path, work: impl FnOnce() -> T) -> Outcome<T> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let keeper = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                fill_page_cache(dir)?;
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            Ok(())
+        });
+        let result = work();
+        over.store(true, Ordering::Relaxed);
+        match keeper.join() {
+            Ok(kept) => kept.map(|()| result),
+            Err(_) => Err(Failure::new(
+                "the thread that fills the page cache panicked",
+            )),
+        }
+    })
 }
 
 fn fill_page_cache(dir: &Path) -> Outcome<()> {

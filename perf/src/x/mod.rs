@@ -19,6 +19,7 @@ pub mod probe;
 pub mod process;
 pub mod server;
 pub mod sim;
+pub mod trace;
 pub mod versus;
 
 pub use failure::{Context, Failure, Outcome};
@@ -45,6 +46,7 @@ const HELP: &str = "cargo x COMMAND
             --rounds N, --seed N, --kafka, --dev
   bench   a short slice of each load, every record verified; --kafka, --dev
   footprint  memory and CPU at rest, start times, sendfile's share, direct writers; for a quiet machine
+            --catch-up  the rows about reading old data only, --dev
   versus  Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results and the README
             --quick: in 10 minutes; --only ROW, --list and more: --help
   profile ROW: a flame graph of the node under a row of versus, to perf/results/profiles
