@@ -308,7 +308,7 @@ fn slow_readers_do_not_use_up_the_memory_of_the_tail() {
     let mut honest = node.connect();
     let topic = honest.create_topic("topic", PARTITIONS);
     let large = batch_of(BatchSpec::default(), 1, &vec![1; 500_000]);
-    let mut produce = |honest: &mut Peer, count: i64| {
+    let produce = |honest: &mut Peer, count: i64| {
         for index in 0..PARTITIONS {
             for _ in 0..count {
                 assert_eq!(honest.produce(&topic, index, &large).0, 0);

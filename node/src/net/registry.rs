@@ -148,12 +148,16 @@ impl Registry {
         }
     }
 
-    /// Closes the connection whose answers wait in most bytes: its peer does not read them.
+    /// Closes the connection whose answers wait in most bytes, if all together are too many: its
+    /// peer does not read them. What is being closed already counts no more.
     fn close_fullest(&self) {
         let open = self.open.borrow();
-        let alive = open.values().filter(|(link, _)| !link.is_closed());
-        let fullest = alive.max_by_key(|(link, _)| link.waiting.get());
-        if let Some((link, socket)) = fullest {
+        let alive = || open.values().filter(|(link, _)| !link.is_closed());
+        let all: usize = alive().map(|(link, _)| link.waiting.get()).sum();
+        if all <= self.net.limits.shard_answer_bytes_max {
+            return;
+        }
+        if let Some((link, socket)) = alive().max_by_key(|(link, _)| link.waiting.get()) {
             tracing::warn!(
                 shard = self.shard().0,
                 peer = %link.origin.peer,
