@@ -18,7 +18,7 @@ use thalweg_wire::messages::create_topics_request::{CreatableTopic, CreateTopics
 use thalweg_wire::messages::create_topics_response::CreateTopicsResponseView;
 use thalweg_wire::messages::describe_topic_partitions_request as describe;
 use thalweg_wire::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseView;
-use thalweg_wire::messages::fetch_request::FetchRequest;
+use thalweg_wire::messages::fetch_request::{FetchPartition, FetchRequest};
 use thalweg_wire::messages::fetch_response::FetchResponseView;
 
 const MIB: usize = 1 << 20;

@@ -113,6 +113,7 @@ impl Message {
             | Self::Open(_)
             | Self::Quiet
             | Self::Halt
+            | Self::End
             | Self::Scrape => 0,
         }
     }
