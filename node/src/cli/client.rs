@@ -2,7 +2,7 @@
 //!
 //! It asks ApiVersions first and then speaks the highest version of each call that both sides know.
 //! Every wait has the command's time limit, every answer a size limit. Deliberately absent:
-//! retries, redirection to other brokers, pipelining (see crate `bench` for load).
+//! retries and other brokers (see `routing`), pipelining (see crate `bench` for load).
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -35,7 +35,8 @@ pub struct Broker {
         env = "THALWEG_BROKERS",
         value_name = "HOST:PORT",
         default_value = "127.0.0.1:9092",
-        global = true
+        global = true,
+        hide_env_values = true
     )]
     pub brokers: String,
     /// Longest wait for connecting and for each answer (500ms, 30s, 2m)
@@ -43,7 +44,8 @@ pub struct Broker {
     pub timeout: Duration,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration above 0, with a unit.
+pub fn duration(text: &str) -> Result<Duration, String> {
     use thalweg_config::units::{FromText, Millis};
     let Millis(millis) = Millis::from_text(text)?;
     match u64::try_from(millis) {
@@ -93,7 +95,8 @@ impl Client {
         Err(failure.unwrap_or_else(|| Failure::protocol(&broker.brokers, "no address")))
     }
 
-    fn connect_to(address: &str, timeout: Duration) -> Result<Self, Failure> {
+    /// Connects to this address.
+    pub fn connect_to(address: &str, timeout: Duration) -> Result<Self, Failure> {
         let unreachable = |error: io::Error| Failure::unreachable(address, &error);
         let mut client = Self {
             address: address.to_owned(),
@@ -116,6 +119,18 @@ impl Client {
         Ok(client)
     }
 
+    /// Who it talks to.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The versions of each call that the broker announced, by key.
+    #[must_use]
+    pub fn announced(&self) -> &BTreeMap<i16, (i16, i16)> {
+        &self.versions
+    }
+
     /// The highest version of a call that the broker and `versions` share.
     pub fn version(&self, api: ApiKey, versions: (i16, i16)) -> Result<i16, Failure> {
         let (min, max) = versions;
@@ -124,13 +139,23 @@ impl Client {
             (highest >= min.max(*low)).then_some(highest)
         });
         shared.ok_or_else(|| {
-            let what = format!("it does not serve {api} in any of the versions {min} to {max}");
-            Failure::protocol(&self.address, what)
+            let what = format!("{api} in any of the versions {min} to {max}");
+            Failure::unserved(&self.address, what)
         })
     }
 
     /// Sends a request and waits for its answer.
     pub fn ask<M: Message>(&mut self, request: &M, version: i16) -> Result<Reply, Failure> {
+        self.ask_patiently(request, version, Duration::ZERO)
+    }
+
+    /// The same for a call that the broker may answer late on purpose: `longer` than usual.
+    pub fn ask_patiently<M: Message>(
+        &mut self,
+        request: &M,
+        version: i16,
+        longer: Duration,
+    ) -> Result<Reply, Failure> {
         let head = ResponseHead {
             api_key: M::API_KEY.unwrap_or(-1),
             version,
@@ -139,7 +164,11 @@ impl Client {
         self.next_id = self.next_id.wrapping_add(1);
         let bytes = encode_request(request, version, head.correlation_id, Some(CLIENT_ID))
             .map_err(|error| Failure::protocol(&self.address, error))?;
-        let frame = self.exchange(&bytes).map_err(|error| self.lost(&error))?;
+        let timeout = self.timeout + longer;
+        let frame = match self.exchange(&bytes, timeout) {
+            Ok(frame) => frame,
+            Err(error) => return Err(self.lost(&error, timeout)),
+        };
         let reply = Reply {
             address: self.address.clone(),
             head,
@@ -155,12 +184,25 @@ impl Client {
         }
     }
 
-    fn lost(&self, error: &io::Error) -> Failure {
+    /// Sends a request that is not answered (produce with acks 0).
+    pub fn tell<M: Message>(&mut self, request: &M, version: i16) -> Result<(), Failure> {
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        let bytes = encode_request(request, version, id, Some(CLIENT_ID))
+            .map_err(|error| Failure::protocol(&self.address, error))?;
+        let sent = self
+            .socket
+            .set_write_timeout(Some(self.timeout))
+            .and_then(|()| self.socket.write_all(&bytes));
+        sent.map_err(|error| self.lost(&error, self.timeout))
+    }
+
+    fn lost(&self, error: &io::Error, timeout: Duration) -> Failure {
         match error.kind() {
             io::ErrorKind::InvalidData => Failure::protocol(&self.address, error),
             // What a socket's time limit is called depends on the system.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                let words = format!("no answer within {:?}", self.timeout);
+                let words = format!("no answer within {timeout:?}");
                 let error = io::Error::new(io::ErrorKind::TimedOut, words);
                 Failure::unreachable(&self.address, &error)
             }
@@ -168,9 +210,9 @@ impl Client {
         }
     }
 
-    fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let deadline = Instant::now() + self.timeout;
-        self.socket.set_write_timeout(Some(self.timeout))?;
+    fn exchange(&mut self, request: &[u8], timeout: Duration) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now() + timeout;
+        self.socket.set_write_timeout(Some(timeout))?;
         self.socket.write_all(request)?;
         let mut prefix = [0; 4];
         self.receive(&mut prefix, deadline)?;

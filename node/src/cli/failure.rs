@@ -8,6 +8,7 @@ use std::fmt;
 use thalweg_wire::error_code::ErrorCode;
 
 use super::Exit;
+use super::advice::advice;
 
 /// Why a command, or a part of it, failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,68 @@ impl Failure {
         }
     }
 
+    /// The same broker was reached by the address given, but not by the one it tells clients.
+    #[must_use]
+    pub fn advertised_by(mut self, first: &str) -> Self {
+        if self.exit == Exit::Unreachable {
+            self.code = "T0505";
+            self.cause =
+                format!("{first} answers, but names this address to its clients (advertised)");
+            self.fix = "set the broker's advertised address to one that can be dialled from here"
+                .to_owned();
+        }
+        self
+    }
+
+    /// The broker does not have the call that a command needs.
+    #[must_use]
+    pub fn unserved(address: &str, what: impl fmt::Display) -> Self {
+        Self {
+            exit: Exit::Failed,
+            code: "T0508",
+            what: format!("{address} does not serve {what}"),
+            cause: "the broker is of another age than this program, or does without that feature"
+                .to_owned(),
+            fix: "`thalweg cluster api-versions` shows what it serves".to_owned(),
+        }
+    }
+
+    /// Standard output does not take the result.
+    #[must_use]
+    pub fn printing(source: &std::io::Error) -> Self {
+        Self {
+            exit: Exit::Failed,
+            code: "T0504",
+            what: format!("cannot print the result: {source}"),
+            cause: "standard output is full or closed".to_owned(),
+            fix: "look at where the output goes".to_owned(),
+        }
+    }
+
+    /// A file cannot be read or written.
+    #[must_use]
+    pub fn file(path: &std::path::Path, source: &std::io::Error) -> Self {
+        Self {
+            exit: Exit::Failed,
+            code: "T0506",
+            what: format!("cannot use {}: {source}", path.display()),
+            cause: "it is not there, or this user may not".to_owned(),
+            fix: "check the path and its permissions".to_owned(),
+        }
+    }
+
+    /// Input, or a combination of options that only the cluster's state makes wrong.
+    #[must_use]
+    pub fn input(what: impl Into<String>, cause: &str, fix: &str) -> Self {
+        Self {
+            exit: Exit::Failed,
+            code: "T0507",
+            what: what.into(),
+            cause: cause.to_owned(),
+            fix: fix.to_owned(),
+        }
+    }
+
     /// A broker refused what was asked of it.
     #[must_use]
     pub fn refused(doing: &str, subject: &str, code: i16, message: Option<&str>) -> Self {
@@ -68,49 +131,6 @@ impl Failure {
             cause: message.map_or_else(|| cause.to_owned(), str::to_owned),
             fix: fix.to_owned(),
         }
-    }
-}
-
-/// Likely cause and fix of an error code, for the calls that commands make.
-fn advice(error: ErrorCode) -> (&'static str, &'static str) {
-    use ErrorCode as E;
-    match error {
-        E::TopicAlreadyExists => (
-            "a topic of this name is there already",
-            "`--if-not-exists` leaves it as it is; `thalweg topic describe` shows it",
-        ),
-        E::UnknownTopicOrPartition | E::UnknownTopicId => (
-            "there is no topic of this name",
-            "`thalweg topic list` shows what there is; `--if-exists` accepts its absence",
-        ),
-        E::InvalidTopicException => (
-            "names have 1 to 249 characters of a-z A-Z 0-9 . _ -, and are not `.` or `..`",
-            "choose another name",
-        ),
-        E::InvalidPartitions => (
-            "a topic has at least one partition",
-            "give `--partitions 1` or more",
-        ),
-        E::InvalidReplicationFactor => (
-            "there are fewer brokers than copies asked for",
-            "leave out `--replication-factor`, or start more nodes",
-        ),
-        E::InvalidConfig => (
-            "a key is unknown, or its value is not allowed",
-            "correct the `--config` named above",
-        ),
-        E::PolicyViolation | E::InvalidRequest => (
-            "the broker does not allow it",
-            "ask for less, or look into the broker's log",
-        ),
-        E::RequestTimedOut | E::NotController => (
-            "the controller did not finish in time; it may still do it",
-            "look with `thalweg topic list`, then try again with a longer `--timeout`",
-        ),
-        _ => (
-            "see the broker's log",
-            "try again; if it stays, look into the broker's log",
-        ),
     }
 }
 

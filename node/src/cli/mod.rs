@@ -4,16 +4,33 @@
 //! reached; 6 partly done; 130 interrupted. Errors are three lines: what failed, the likely cause,
 //! the fix.
 
-mod config;
-mod format;
 mod serve;
-mod settings;
+mod format;
+mod config;
+mod topic;
+mod produce;
+mod consume;
+mod group;
+mod cluster;
+mod log;
+mod doctor;
+mod shell;
 pub mod bench;
+mod settings;
+mod configs;
+mod offsets;
+mod committed;
+mod records;
+mod template;
+mod encoding;
+mod progress;
+mod routing;
 pub mod client;
-pub mod failure;
+mod time;
+mod outcome;
 pub mod output;
-pub mod topic;
-pub mod topic_report;
+pub mod failure;
+mod advice;
 
 use std::process::ExitCode;
 
@@ -33,11 +50,27 @@ enum Command {
     Serve(serve::Serve),
     /// Prepare an empty data directory.
     Format(format::Format),
-    /// Look at settings without starting.
+    /// Look at settings without starting, and at configs of a running cluster.
     #[command(subcommand)]
     Config(config::Config),
-    /// Create, list, describe and delete topics.
+    /// Create, list, describe, alter, trim and delete topics.
     Topic(topic::TopicArgs),
+    /// Write records to a topic.
+    Produce(produce::ProduceArgs),
+    /// Read records of topics.
+    Consume(consume::ConsumeArgs),
+    /// List, describe, reset and delete consumer groups.
+    Group(group::GroupArgs),
+    /// Say how a cluster is; list brokers, features, calls.
+    Cluster(cluster::ClusterArgs),
+    /// Look at segments, indexes and journals on disk; needs no server.
+    Log(log::LogArgs),
+    /// Check whether this machine is fit for a node.
+    Doctor(doctor::Doctor),
+    /// Print a completion script for a shell.
+    Completion(shell::Completion),
+    /// Print the manual page of a command, or write all pages.
+    Man(shell::Man),
     /// Load a Kafka-compatible server and measure.
     Bench(bench::BenchArgs),
 }
@@ -57,6 +90,8 @@ pub enum Exit {
     Unreachable,
     /// 6
     Partly,
+    /// 130
+    Interrupted,
 }
 
 impl Exit {
@@ -80,6 +115,7 @@ impl From<Exit> for ExitCode {
             Exit::Machine => 4,
             Exit::Unreachable => 5,
             Exit::Partly => 6,
+            Exit::Interrupted => 130,
         })
     }
 }
@@ -96,6 +132,14 @@ pub fn main() -> ExitCode {
         Command::Format(format) => format.run(),
         Command::Config(config) => config.run(),
         Command::Topic(topic) => topic.run(),
+        Command::Produce(produce) => produce.run(),
+        Command::Consume(consume) => consume.run(),
+        Command::Group(group) => group.run(),
+        Command::Cluster(cluster) => cluster.run(),
+        Command::Log(log) => log.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Completion(completion) => completion.run(),
+        Command::Man(man) => man.run(),
         Command::Bench(bench) => return bench.run(),
     };
     exit.into()

@@ -27,6 +27,14 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Writes what comes piece by piece; a reader that went away is told from a failure.
+pub(crate) fn write_on(out: &mut impl Write, bytes: &[u8]) -> io::Result<bool> {
+    match out.write_all(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
 /// How a column's cells are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -105,6 +113,21 @@ impl Table {
         line.push('\n');
         line
     }
+}
+
+/// "None" in a cell.
+pub(crate) fn dash() -> String {
+    "-".to_owned()
+}
+
+/// A cell of what may be absent.
+pub(crate) fn cell<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(dash, |value| value.to_string())
+}
+
+/// Yes or no.
+pub(crate) fn yes(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
 }
 
 #[cfg(test)]

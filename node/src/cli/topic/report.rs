@@ -6,17 +6,24 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use thalweg_wire::error_code::ErrorCode;
 
-use super::output::{Align, Format, Table};
+use super::super::outcome;
+use super::super::output::{Align, Format, Table, cell, dash, yes};
+use super::super::routing::TopicPartition;
 
 /// The shapes, for the help of the command.
-pub const SHAPES: &str = "\
+pub(crate) const SHAPES: &str = "\
 JSON shapes:
   create    {\"topics\": [{\"name\", \"result\": \"created\"|\"exists\"|\"checked\", \"id\", \"partitions\", \"replication_factor\"}]}
   list      {\"topics\": [{\"name\", \"id\", \"internal\", \"partitions\", \"replication_factor\"}]}
   describe  {\"topics\": [{\"name\", \"id\", \"internal\", \"replication_factor\",
-                        \"configs\": {KEY: VALUE, ...},
+                        \"partition_count\", \"configs\": {KEY: VALUE, ...},
                         \"partitions\": [{\"partition\", \"leader\", \"leader_epoch\", \"replicas\", \"in_sync\", \"offline\"}]}]}
+  alter, add-partitions
+            {\"topics\": [{\"name\", \"result\": \"altered\"|\"checked\", \"partitions\", \"set\": {KEY: VALUE, ...}, \"unset\": [KEY, ...]}]}
+  offsets   {\"partitions\": [{\"topic\", \"partition\", \"first\", \"end\", \"at\"}]}   (\"at\" only with --at)
+  trim      {\"partitions\": [{\"topic\", \"partition\", \"result\": \"trimmed\"|\"checked\"|\"failed\", \"first\", \"error\"}]}
   delete    {\"topics\": [{\"name\", \"result\": \"deleted\"|\"absent\"|\"checked\"|\"failed\", \"error\"}]}
 `configs` has the values set for the topic itself; a leader is null while there is none; an id, number
 or error that the broker did not tell is null. Errors go to standard error, in three lines each.
@@ -25,105 +32,232 @@ Exit codes: 0 done, 1 failed, 2 usage, 5 no broker reached, 6 done for some of t
 
 /// All answers have one field, so that there is room for others.
 #[derive(Debug, Serialize)]
-pub struct Topics<T> {
+pub(crate) struct Topics<T> {
     /// In the order asked for, or by name.
-    pub topics: Vec<T>,
+    pub(crate) topics: Vec<T>,
 }
 
 /// A topic that was to be created.
 #[derive(Debug, Serialize)]
-pub struct Created {
+pub(crate) struct Created {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// created, exists or checked.
-    pub result: &'static str,
+    pub(crate) result: &'static str,
     /// Its id.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Number of partitions.
-    pub partitions: Option<i32>,
+    pub(crate) partitions: Option<i32>,
     /// Copies of each.
-    pub replication_factor: Option<i32>,
+    pub(crate) replication_factor: Option<i32>,
 }
 
 /// A topic that was to be deleted.
 #[derive(Debug, Serialize)]
-pub struct Deleted {
+pub(crate) struct Deleted {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// deleted, absent, checked or failed.
-    pub result: &'static str,
+    pub(crate) result: &'static str,
     /// Kafka's name of the error.
-    pub error: Option<&'static str>,
+    pub(crate) error: Option<&'static str>,
 }
 
 /// A topic in a list.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its id.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Whether it is Kafka's own.
-    pub internal: bool,
+    pub(crate) internal: bool,
     /// Number of partitions.
-    pub partitions: usize,
+    pub(crate) partitions: usize,
     /// Copies of each.
-    pub replication_factor: usize,
+    pub(crate) replication_factor: usize,
 }
 
 /// A topic in full.
 #[derive(Debug, Serialize)]
-pub struct Described {
+pub(crate) struct Described {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its id.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Whether it is Kafka's own.
-    pub internal: bool,
+    pub(crate) internal: bool,
+    /// Number of its partitions, shown or not.
+    pub(crate) partition_count: usize,
     /// Copies of each partition.
-    pub replication_factor: usize,
+    pub(crate) replication_factor: usize,
     /// Values set for the topic itself.
-    pub configs: BTreeMap<String, Option<String>>,
+    pub(crate) configs: BTreeMap<String, Option<String>>,
     /// By index.
-    pub partitions: Vec<PartitionState>,
+    pub(crate) partitions: Vec<PartitionState>,
 }
 
 /// A partition of a topic.
 #[derive(Debug, Serialize)]
-pub struct PartitionState {
+pub(crate) struct PartitionState {
     /// Its index.
-    pub partition: i32,
+    pub(crate) partition: i32,
     /// The node that leads it.
-    pub leader: Option<i32>,
+    pub(crate) leader: Option<i32>,
     /// How often it changed.
-    pub leader_epoch: Option<i32>,
+    pub(crate) leader_epoch: Option<i32>,
     /// Nodes with a copy, the preferred leader first.
-    pub replicas: Vec<i32>,
+    pub(crate) replicas: Vec<i32>,
     /// Those that have everything.
-    pub in_sync: Vec<i32>,
+    pub(crate) in_sync: Vec<i32>,
     /// Those that are away.
-    pub offline: Vec<i32>,
+    pub(crate) offline: Vec<i32>,
 }
 
-/// A report as JSON, or as what `text` makes of it.
-pub fn show<T: Serialize>(
-    topics: Vec<T>,
-    format: Format,
-    text: impl FnOnce(&[T], bool) -> String,
-) -> String {
-    match format {
-        Format::Text => text(&topics, false),
-        Format::Wide => text(&topics, true),
-        Format::Json => {
-            // Plain structs with text keys: this can't fail.
-            let json = serde_json::to_string_pretty(&Topics { topics });
-            json.unwrap_or_default() + "\n"
+/// A topic that was changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Altered {
+    pub(crate) name: String,
+    /// altered or checked.
+    pub(crate) result: &'static str,
+    /// How many it has now, if that was asked for.
+    pub(crate) partitions: Option<i32>,
+    pub(crate) set: BTreeMap<String, String>,
+    pub(crate) unset: Vec<String>,
+}
+
+/// Where a partition begins and ends.
+#[derive(Debug, Serialize)]
+pub(crate) struct Placed {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) first: Option<i64>,
+    pub(crate) end: Option<i64>,
+    /// The offset of the time asked for; null if no record is as young.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Option<i64>>,
+}
+
+/// A partition whose oldest records are gone.
+#[derive(Debug, Serialize)]
+pub(crate) struct Trimmed {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    /// trimmed, checked or failed.
+    pub(crate) result: &'static str,
+    /// Where it begins now.
+    pub(crate) first: Option<i64>,
+    /// Kafka's name of the error.
+    pub(crate) error: Option<&'static str>,
+    #[serde(skip)]
+    pub(crate) code: Option<i16>,
+}
+
+impl Trimmed {
+    pub(crate) fn new(
+        of: &TopicPartition,
+        result: &'static str,
+        first: Option<i64>,
+        code: Option<i16>,
+    ) -> Self {
+        Self {
+            topic: of.topic.clone(),
+            partition: of.partition,
+            result: if code.is_some() { "failed" } else { result },
+            first,
+            error: code.and_then(ErrorCode::from_code).map(ErrorCode::name),
+            code,
         }
     }
 }
 
+/// A report as JSON, or as what `text` makes of it.
+pub(crate) fn show<T: Serialize>(
+    topics: Vec<T>,
+    format: Format,
+    text: impl FnOnce(&[T], bool) -> String,
+) -> String {
+    outcome::show(&Topics { topics }, format, |topics, wide| {
+        text(&topics.topics, wide)
+    })
+}
+
+/// The same for rows under another name.
+pub(crate) fn show_as<T: Serialize>(
+    name: &str,
+    rows: &[T],
+    format: Format,
+    text: impl FnOnce(&[T], bool) -> String,
+) -> String {
+    match format {
+        Format::Text => text(rows, false),
+        Format::Wide => text(rows, true),
+        Format::Json => outcome::json(&BTreeMap::from([(name, rows)])),
+    }
+}
+
 /// One line for each topic.
-pub fn created(topics: &[Created], wide: bool) -> String {
+pub(crate) fn altered(topics: &[Altered], _wide: bool) -> String {
+    let mut text = String::new();
+    for topic in topics {
+        let _ = write!(text, "{} {}", topic.result, topic.name);
+        if let Some(count) = topic.partitions {
+            let _ = write!(text, ": {}", partitions_in_words(count));
+        }
+        for (key, value) in &topic.set {
+            let _ = write!(text, ", {key}={value}");
+        }
+        for key in &topic.unset {
+            let _ = write!(text, ", {key} unset");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A table.
+pub(crate) fn placed(partitions: &[Placed], _wide: bool) -> String {
+    let mut head = vec![
+        ("TOPIC", Align::Left),
+        ("PARTITION", Align::Right),
+        ("FIRST", Align::Right),
+        ("END", Align::Right),
+    ];
+    let at = partitions.iter().any(|part| part.at.is_some());
+    if at {
+        head.push(("AT TIME", Align::Right));
+    }
+    let mut table = Table::new(&head);
+    for part in partitions {
+        let mut row = vec![
+            part.topic.clone(),
+            part.partition.to_string(),
+            cell(part.first),
+            cell(part.end),
+        ];
+        if at {
+            row.push(cell(part.at.flatten()));
+        }
+        table.row(row);
+    }
+    table.text()
+}
+
+/// One line for each partition.
+pub(crate) fn trimmed(partitions: &[Trimmed], _wide: bool) -> String {
+    let mut text = String::new();
+    for part in partitions.iter().filter(|part| part.code.is_none()) {
+        let (topic, partition, first) = (&part.topic, part.partition, cell(part.first));
+        let _ = match part.result {
+            "checked" => writeln!(text, "{topic}-{partition} would begin at {first}"),
+            _ => writeln!(text, "{topic}-{partition} begins at {first}"),
+        };
+    }
+    text
+}
+
+/// One line for each topic.
+pub(crate) fn created(topics: &[Created], wide: bool) -> String {
     let mut text = String::new();
     for topic in topics {
         let _ = match (topic.result, topic.partitions, topic.replication_factor) {
@@ -152,7 +286,7 @@ fn partitions_in_words(count: i32) -> String {
 }
 
 /// One line for each topic that is gone or would be.
-pub fn deleted(topics: &[Deleted], _wide: bool) -> String {
+pub(crate) fn deleted(topics: &[Deleted], _wide: bool) -> String {
     let mut text = String::new();
     for topic in topics {
         let _ = match topic.result {
@@ -166,7 +300,7 @@ pub fn deleted(topics: &[Deleted], _wide: bool) -> String {
 }
 
 /// A table.
-pub fn listed(topics: &[Listed], wide: bool) -> String {
+pub(crate) fn listed(topics: &[Listed], wide: bool) -> String {
     let mut head = vec![
         ("NAME", Align::Left),
         ("PARTITIONS", Align::Right),
@@ -183,8 +317,8 @@ pub fn listed(topics: &[Listed], wide: bool) -> String {
             topic.replication_factor.to_string(),
         ];
         if wide {
-            row.push(if topic.internal { "yes" } else { "no" }.to_owned());
-            row.push(topic.id.clone().unwrap_or_else(none));
+            row.push(yes(topic.internal));
+            row.push(cell(topic.id.clone()));
         }
         table.row(row);
     }
@@ -192,13 +326,13 @@ pub fn listed(topics: &[Listed], wide: bool) -> String {
 }
 
 /// A line, its configs and a table for each topic.
-pub fn described(topics: &[Described], wide: bool) -> String {
+pub(crate) fn described(topics: &[Described], wide: bool) -> String {
     let mut text = String::new();
     for (at, topic) in topics.iter().enumerate() {
         if at > 0 {
             text.push('\n');
         }
-        let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+        let count = i32::try_from(topic.partition_count).unwrap_or(i32::MAX);
         let _ = write!(
             text,
             "{}: {}, replication factor {}",
@@ -233,29 +367,21 @@ fn partition_table(partitions: &[PartitionState], wide: bool) -> String {
     for partition in partitions {
         let mut row = vec![
             partition.partition.to_string(),
-            number(partition.leader),
+            cell(partition.leader),
             nodes(&partition.replicas),
             nodes(&partition.in_sync),
         ];
         if wide {
-            row.extend([nodes(&partition.offline), number(partition.leader_epoch)]);
+            row.extend([nodes(&partition.offline), cell(partition.leader_epoch)]);
         }
         table.row(row);
     }
     table.text()
 }
 
-fn none() -> String {
-    "-".to_owned()
-}
-
-fn number(value: Option<i32>) -> String {
-    value.map_or_else(none, |value| value.to_string())
-}
-
 fn nodes(ids: &[i32]) -> String {
     if ids.is_empty() {
-        return none();
+        return dash();
     }
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     ids.join(",")
@@ -278,6 +404,7 @@ mod tests {
             name: "orders".to_owned(),
             id: Some("AAAA".to_owned()),
             internal: false,
+            partition_count: 2,
             replication_factor: 2,
             configs: [("retention.ms".to_owned(), Some("1000".to_owned()))].into(),
             partitions: vec![partition(0, Some(1)), partition(1, None)],
