@@ -209,22 +209,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_of_a_shard_follow_the_key_up_to_their_limit() {
-        let mut settings = load(&Sources::default()).unwrap().settings;
-        let mut allowed = |connections, shards| {
-            settings.kafka.max_connections = connections;
-            limits(&settings, shards).connections_max
+    fn a_shard_has_its_limit_of_connections() {
+        use crate::net::door::{Door, Full};
+
+        let mut door = Door::new(2);
+        let bounds = Bounds {
+            of_node: usize::MAX,
+            of_shard: SHARD_CONNECTIONS_MAX,
+            of_address: usize::MAX,
+            of_addresses: std::collections::BTreeMap::new(),
+            a_second: u32::MAX,
         };
-        assert_eq!(allowed(5, 2), 3);
-        assert_eq!(allowed(i32::MAX, 1), SHARD_CONNECTIONS_MAX);
-        assert_eq!(allowed(i32::MAX, 8), SHARD_CONNECTIONS_MAX);
-        let loads = crate::net::listener::Loads::new(2);
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let mut places = Vec::new();
         for _ in 0..2 * SHARD_CONNECTIONS_MAX {
-            assert!(loads.assign(SHARD_CONNECTIONS_MAX).is_some());
+            places.push(door.admit(address, &bounds).unwrap());
         }
-        assert_eq!(loads.assign(SHARD_CONNECTIONS_MAX), None);
-        loads.release(1);
-        assert_eq!(loads.assign(SHARD_CONNECTIONS_MAX), Some(1));
+        assert_eq!(door.admit(address, &bounds).unwrap_err(), Full::Node);
+        places.pop();
+        assert!(door.admit(address, &bounds).is_ok());
     }
 
     #[test]
