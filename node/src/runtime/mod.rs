@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod clock;
 pub mod effects;
+pub mod lap;
 pub mod logs;
 pub mod nudge;
 pub mod start;

@@ -23,6 +23,7 @@ use thalweg_storage::store::{PartitionSpec, StoppedLog, Store, StoreConfig};
 use thalweg_wire::ids::{Offset, ShardId};
 
 use super::facts;
+use super::lap::Lap;
 use super::logs::RateLimit;
 use super::quiet::{self, Quiet};
 use super::start::{self, StartError};
@@ -196,7 +197,7 @@ fn beat(host: &Rc<GlommioHost>, heart: &Heart) {
 
 /// Shard 0: from recovery to the end.
 async fn lead(room: &Rc<Room>, head: Head, events: &Sender<Event>) -> Result<(), StartError> {
-    let mut lap = Lap::new(room);
+    let mut lap = Lap::new(&room.host);
     let now = room.host.now().wall;
     let recovered = start::recover(&room.disk, room.store, &room.node, now).await?;
     lap.end("recovered");
@@ -237,27 +238,6 @@ async fn lead(room: &Rc<Room>, head: Head, events: &Sender<Event>) -> Result<(),
     }
     closing.notify();
     stop(room).await
-}
-
-/// Tells how long each part of the start took, for those who wait for it.
-struct Lap {
-    host: Rc<GlommioHost>,
-    since: u64,
-}
-
-impl Lap {
-    fn new(room: &Room) -> Self {
-        let host = Rc::clone(&room.host);
-        let since = host.now().mono;
-        Self { host, since }
-    }
-
-    fn end(&mut self, part: &str) {
-        let now = self.host.now().mono;
-        let micros = (now - self.since) / 1000;
-        tracing::debug!(part, micros, since_start = now / 1000, "start");
-        self.since = now;
-    }
 }
 
 fn others(room: &Room) -> impl Iterator<Item = ShardId> + use<> {
