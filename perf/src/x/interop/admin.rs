@@ -73,7 +73,7 @@ fn alter(scene: &Scene, of: &[&str], change: &[&str]) -> Outcome<()> {
     expect_all(
         "the answer",
         &altered.stdout,
-        &["Completed updating config"],
+        &["Completed updating", "config"],
     )
 }
 
