@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use thalweg_wire::ids::{Offset, PartitionId, ShardId};
 
@@ -145,6 +145,7 @@ impl<D: Disk> Recovery<D> {
             sinks.with_queue(spec, |queue| carry_plain(spec.id, &journaled, queue))?;
             return Ok(Drained::default());
         }
+        sinks.touched.borrow_mut().dir(&dir);
         let settled = self.settle(&journaled, &dir, &sinks.touched).await?;
         let moved_bytes = settled.bytes;
         let found = settled.found(&journaled);
@@ -156,8 +157,12 @@ impl<D: Disk> Recovery<D> {
             now: self.now,
         };
         let loaded = drain::load(&self.disk, log_spec, found).await?;
-        self.remove(loaded.log.dir(), &loaded.strays, &sinks.touched)
-            .await?;
+        for stray in &loaded.strays {
+            match self.disk.remove(stray).await {
+                Err(error) if !error.is_missing() => return Err(error.into()),
+                _ => {}
+            }
+        }
         for image in &loaded.repairs {
             self.write_image(image, &sinks.touched).await?;
         }
@@ -167,23 +172,6 @@ impl<D: Disk> Recovery<D> {
             moved_bytes,
             carried_bytes: sinks.with_queue(spec, |queue| slot.carry(0, true, queue))?,
         })
-    }
-
-    /// Removes files of a partition. Durable before the new journals count: a segment behind the
-    /// end must not come back between later ones.
-    async fn remove(
-        &self,
-        dir: &Path,
-        files: &[PathBuf],
-        touched: &RefCell<Touched<D::File>>,
-    ) -> DiskResult<()> {
-        for file in files {
-            match self.disk.remove(file).await {
-                Err(error) if !error.is_missing() => return Err(error),
-                _ => touched.borrow_mut().dir(dir),
-            }
-        }
-        Ok(())
     }
 
     /// Brings the active segment's index files up to what is true of them: the shard that opens

@@ -28,12 +28,13 @@ const WRITES_IN_FLIGHT: usize = 4;
 /// Files that a barrier names one by one; with more it covers every file, and none is kept open.
 const FILES_NAMED_MAX: usize = 8;
 
-/// What the barrier after all writes has to cover.
+/// What the barrier after all writes has to cover: all that is right in the files, also what was
+/// right before. A start that was killed may have written it, and left it in the page cache only.
 #[derive(Debug)]
 pub(super) struct Touched<F> {
     files: Vec<F>,
     count: usize,
-    /// Directories with names that were made or removed.
+    /// Directories of partitions: names may have been made or removed in them.
     dirs: BTreeSet<PathBuf>,
 }
 
@@ -176,7 +177,7 @@ impl<D: Disk> Recovery<D> {
             Some(file) => file,
             // Less than a block: it stays in the journal, as if nothing was moved yet.
             None if to == 0 => return Ok(()),
-            None => self.create(path, touched).await?,
+            None => self.disk.open(path, OpenMode::Create).await?,
         };
         let whole = to.next_multiple_of(BLOCK_BYTES as u64);
         if file.length().await? < whole {
@@ -196,17 +197,6 @@ impl<D: Disk> Recovery<D> {
         Ok(())
     }
 
-    async fn create(
-        &self,
-        path: &Path,
-        touched: &RefCell<Touched<D::File>>,
-    ) -> DiskResult<D::File> {
-        let file = self.disk.open(path, OpenMode::Create).await?;
-        let dir = path.parent().unwrap_or(Path::new(""));
-        touched.borrow_mut().dir(dir);
-        Ok(file)
-    }
-
     /// Cuts a segment's file to end at a place, if it is longer.
     async fn cut(
         &self,
@@ -220,8 +210,8 @@ impl<D: Disk> Recovery<D> {
         };
         if file.length().await? > place.position {
             file.truncate(place.position).await?;
-            touched.borrow_mut().file(file);
         }
+        touched.borrow_mut().file(file);
         Ok(())
     }
 
@@ -236,14 +226,12 @@ impl<D: Disk> Recovery<D> {
             Err(error) if error.is_missing() => None,
             read => Some(read?),
         };
-        let on_disk = old.as_deref().unwrap_or_default();
-        if old.is_some() && on_disk == image.bytes {
-            return Ok(());
-        }
-        let file = match old {
-            Some(_) => self.disk.open(&image.path, OpenMode::Write).await?,
-            None => self.create(&image.path, touched).await?,
+        let mode = match old {
+            Some(_) => OpenMode::Write,
+            None => OpenMode::Create,
         };
+        let on_disk = old.as_deref().unwrap_or_default();
+        let file = self.disk.open(&image.path, mode).await?;
         let same = common(on_disk, &image.bytes);
         if same < on_disk.len() {
             // Where written records were lost (`Write` durability, a power cut), their entries

@@ -192,7 +192,7 @@ impl<D: Disk> Recovery<D> {
             now: self.now,
         };
         // Its journaled records go to its segments now, and once more in `finish`: that changes
-        // nothing, because every entry names its place.
+        // nothing, because every entry names its place, and makes all of it durable.
         let found = match self.image.partitions.get(&METADATA_PARTITION) {
             Some(journaled) => {
                 let touched = RefCell::default();

@@ -159,6 +159,30 @@ impl Inode {
         self.durable = image;
     }
 
+    /// The process is killed while power stays on: what was answered is seen, as durable as it was.
+    /// Of what was in flight or has failed, the seed says which sectors landed.
+    pub(super) fn kill(&mut self, prng: &mut Prng) {
+        self.current = self.durable.clone();
+        for change in std::mem::take(&mut self.pending) {
+            match change.effect {
+                Effect::Size(bytes) => self.set_size(bytes),
+                Effect::Write { position, bytes } if change.stage == Stage::Done => {
+                    self.land(position, bytes);
+                }
+                Effect::Write { position, bytes } => {
+                    for sector in landed(position, &bytes, prng) {
+                        self.land(position + sector.start, bytes[sector].to_vec());
+                    }
+                }
+            }
+        }
+    }
+
+    fn land(&mut self, position: usize, bytes: Vec<u8>) {
+        let id = self.submit_write(position, bytes);
+        self.complete(id);
+    }
+
     /// Flips bits, for reads now and after every crash.
     pub(super) fn rot(&mut self, position: usize, mask: u8) {
         for image in [&mut self.current, &mut self.durable] {
@@ -216,18 +240,27 @@ fn write(image: &mut Vec<u8>, position: usize, bytes: &[u8]) {
     image[position..end].copy_from_slice(bytes);
 }
 
-/// Lets some sectors of an unflushed write reach the image: often all or none, as with real caches.
+/// Lets some sectors of an unflushed write reach the image.
 fn tear(image: &mut Vec<u8>, position: usize, bytes: &[u8], prng: &mut Prng) {
+    for sector in landed(position, bytes, prng) {
+        write(image, position + sector.start, &bytes[sector]);
+    }
+}
+
+/// The sectors of an unflushed write that land: often all or none, as with real caches.
+fn landed(position: usize, bytes: &[u8], prng: &mut Prng) -> Vec<std::ops::Range<usize>> {
     let probability = [0.0, 0.1, 0.5, 0.9, 1.0][prng.below(5)];
+    let mut landed = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         let rest_of_sector = SECTOR_BYTES - (position + at) % SECTOR_BYTES;
-        let count = rest_of_sector.min(bytes.len() - at);
+        let end = bytes.len().min(at + rest_of_sector);
         if prng.chance(probability) {
-            write(image, position + at, &bytes[at..at + count]);
+            landed.push(at..end);
         }
-        at += count;
+        at = end;
     }
+    landed
 }
 
 #[cfg(test)]
@@ -285,6 +318,22 @@ mod tests {
             inode.bytes() != [1; 512]
         });
         assert!(lost.count() > 5);
+    }
+
+    #[test]
+    fn a_kill_loses_nothing_that_was_answered_and_makes_nothing_durable() {
+        let (mut landed, mut lost) = (0, 0);
+        for seed in 0..50 {
+            let mut inode = Inode::default();
+            written(&mut inode, 0, &[1; 1024]);
+            inode.submit_write(1024, vec![2; 512]);
+            inode.kill(&mut Prng::new(seed));
+            assert_eq!(inode.bytes()[..1024], [1; 1024], "seed {seed}");
+            landed += usize::from(inode.bytes().len() == 1536);
+            inode.crash(&mut Prng::new(seed));
+            lost += usize::from(inode.bytes().get(..1024) != Some(&[1; 1024]));
+        }
+        assert!(landed > 5 && lost > 5, "{landed} landed, {lost} lost");
     }
 
     #[test]

@@ -114,12 +114,29 @@ impl MemoryDisk {
     /// a freeze and planned one-time failures are gone; the plan stays.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
-        let mut core = self.core.borrow_mut();
         let mut prng = Prng::new(seed);
+        let mut core = self.core.borrow_mut();
         for file in &mut core.files {
             file.crash(&mut prng);
         }
         core.names.crash(&mut prng);
+        drop(core);
+        self.begin_anew(prng)
+    }
+
+    /// Kills the process while power stays on, as `kill -9` does: like [`MemoryDisk::crash`], but
+    /// the returned handle sees all that was answered, and it is as durable as it was.
+    #[must_use]
+    pub fn kill(&self, seed: u64) -> Self {
+        let mut prng = Prng::new(seed);
+        for file in &mut self.core.borrow_mut().files {
+            file.kill(&mut prng);
+        }
+        self.begin_anew(prng)
+    }
+
+    fn begin_anew(&self, prng: Prng) -> Self {
+        let mut core = self.core.borrow_mut();
         core.faults.restart(prng);
         core.generation += 1;
         core.flushes_held = false;
