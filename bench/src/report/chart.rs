@@ -273,19 +273,7 @@ pub(super) fn grouped(value: f64) -> String {
     if value.abs() < 1000.0 {
         return trim(value, if value.abs() < 1.0 { 3 } else { 1 });
     }
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if value < 0.0 {
-        format!("-{text}")
-    } else {
-        text
-    }
+    super::in_thousands(value)
 }
 
 fn trim(value: f64, digits: usize) -> String {

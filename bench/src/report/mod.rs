@@ -25,6 +25,23 @@ pub use spread::Intervals;
 
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// A number as a whole one, in groups of three digits.
+#[must_use]
+pub fn in_thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    if value < 0.0 {
+        text.push('-');
+    }
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub schema_version: u32,

@@ -274,14 +274,16 @@ fn broker(jars: &Path, options: &[String]) -> Program {
 
 /// Builds the node and tells where its program is.
 pub fn thalweg(build: Build) -> Outcome<PathBuf> {
-    let mut words = vec![
-        "build",
-        "--quiet",
-        "--package",
-        "thalweg-node",
-        "--bin",
-        "thalweg",
-    ];
+    self::build(build, "thalweg-node", "thalweg")
+}
+
+/// Builds the load generator and tells where its program is.
+pub fn generator(build: Build) -> Outcome<PathBuf> {
+    self::build(build, "thalweg-bench", "thalweg-bench")
+}
+
+fn build(build: Build, package: &str, program: &str) -> Outcome<PathBuf> {
+    let mut words = vec!["build", "--quiet", "--package", package, "--bin", program];
     if build == Build::Release {
         words.push("--release");
     }
@@ -291,12 +293,11 @@ pub fn thalweg(build: Build) -> Outcome<PathBuf> {
         .in_dir(&packages::root())
         .echo()
         .run()?;
-    Ok(built(build, "thalweg"))
+    Ok(built(build, program))
 }
 
 /// Where cargo puts a program of ours.
-#[must_use]
-pub fn built(build: Build, name: &str) -> PathBuf {
+fn built(build: Build, name: &str) -> PathBuf {
     let profile = if build == Build::Release {
         "release"
     } else {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::options::Times;
+use super::options::{Options, Run, Times};
 use super::rows::Row;
 use super::subject::Durability;
 use crate::x::server::Kind;
@@ -18,10 +18,10 @@ const SCALE_MIN: f64 = 0.3;
 
 /// One start of a server with what it has to play.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Task<'a> {
-    pub(super) kind: Kind,
-    pub(super) durability: Durability,
-    pub(super) rows: &'a [&'static Row],
+struct Task<'a> {
+    kind: Kind,
+    durability: Durability,
+    rows: &'a [&'static Row],
 }
 
 impl Task<'_> {
@@ -46,10 +46,20 @@ impl Task<'_> {
     }
 }
 
-/// The times for the first of these tasks, so that all of them fit into what is left.
-pub(super) fn fit(times: Times, tasks: &[Task<'_>], left: Duration) -> Times {
-    let fixed: f64 = tasks.iter().map(|task| task.fixed_seconds(&times)).sum();
-    let weight: f64 = tasks.iter().map(Task::weight).sum();
+/// The times for the first of these starts, so that all of them fit into what is left.
+pub(super) fn fit(options: &Options, runs: &[Run], left: Duration) -> Times {
+    let times = options.times;
+    let rows: Vec<_> = runs.iter().map(|run| options.rows(run.1)).collect();
+    let tasks = runs.iter().zip(&rows).map(|(run, rows)| Task {
+        kind: run.2.kind(),
+        durability: run.1,
+        rows,
+    });
+    let (mut fixed, mut weight) = (0.0, 0.0);
+    for task in tasks {
+        fixed += task.fixed_seconds(&times);
+        weight += task.weight();
+    }
     let free = left.as_secs_f64() - fixed - weight * ROW_OVERHEAD;
     let wanted = weight * (times.row_warm_up + times.row).as_secs_f64();
     let scale = if wanted > 0.0 {
@@ -66,22 +76,10 @@ pub(super) fn fit(times: Times, tasks: &[Task<'_>], left: Duration) -> Times {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::Options;
     use super::*;
 
     fn whole(options: &Options, left: u64) -> Times {
-        let runs = options.runs();
-        let rows: Vec<_> = runs.iter().map(|run| options.rows(run.1)).collect();
-        let tasks: Vec<Task<'_>> = runs
-            .iter()
-            .zip(&rows)
-            .map(|(run, rows)| Task {
-                kind: run.2.kind(),
-                durability: run.1,
-                rows,
-            })
-            .collect();
-        fit(options.times, &tasks, Duration::from_secs(left))
+        fit(options, &options.runs(), Duration::from_secs(left))
     }
 
     /// Ten minutes on a machine that keeps its pace leave every row most of its time.

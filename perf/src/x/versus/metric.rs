@@ -150,18 +150,7 @@ pub(super) fn thousands(value: f64) -> String {
     if value.abs() < 10.0 && value.fract().abs() > 0.05 {
         return format!("{value:.1}");
     }
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if value < 0.0 {
-        text.insert(0, '-');
-    }
-    text
+    thalweg_bench::report::in_thousands(value)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //!
 //! The same generator, the same topics, the same file system, one server at a time with its data
 //! removed in between, in the order A-B-B-A, medians of the repeats, each side by the better of two
-//! configurations. Like is compared with like only: `flush` with `flush.messages=1`, `write` with
+//! configurations (the quick form: once, as they come). Like is compared with like only: `flush` with `flush.messages=1`, `write` with
 //! Kafka's default. What the machine itself can do is measured in the same run. A row that fails is
 //! told and the others go on; every wait has an end; servers are ended by their process id.
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::results::Form;
 use super::rows;
-use super::subject::{Durability, ORDER, Subject};
+use super::subject::{AS_THEY_COME, Durability, ORDER, Subject};
 use crate::x::server::{Build, Kind};
 use crate::x::{Failure, Outcome};
 
 pub(super) const HELP: &str = "cargo x versus [OPTION]...
 
-  --quick            a part of the rows, A-B-B-A once, within 10 minutes on 2 cores
+  --quick            both sides as they come, once, within 10 minutes on 2 cores
   --long             rows that need hours in their long form
   --only ROW         one row by its id; may be repeated
   --side NAME        thalweg or kafka alone: no ratios, nothing recorded
@@ -48,6 +48,9 @@ pub(super) enum Task {
     Help,
 }
 
+/// One start of a server: which repeat, under which promise, in which configuration.
+pub(super) type Run = (u32, Durability, Subject);
+
 /// How long each part of a run takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Times {
@@ -66,10 +69,10 @@ impl Times {
         let seconds = Duration::from_secs_f64;
         match form {
             Form::Quick => Self {
-                settle: seconds(1.0),
-                server_warm_up: seconds(2.5),
-                row_warm_up: seconds(0.8),
-                row: seconds(2.7),
+                settle: seconds(1.5),
+                server_warm_up: seconds(8.0),
+                row_warm_up: seconds(2.5),
+                row: seconds(4.0),
                 whole: Some(QUICK_TIME),
             },
             Form::Full | Form::Long => Self {
@@ -170,7 +173,7 @@ impl Options {
     }
 
     /// Every start of a server, in order; a repeat that follows runs the other way round.
-    pub(super) fn runs(&self) -> Vec<(u32, Durability, Subject)> {
+    pub(super) fn runs(&self) -> Vec<Run> {
         let mut runs = Vec::new();
         for repeat in 0..self.repeats {
             for durability in [Durability::Flush, Durability::Write] {
@@ -179,7 +182,10 @@ impl Options {
                 {
                     continue;
                 }
-                let mut order = ORDER;
+                let mut order = match self.form {
+                    Form::Quick => AS_THEY_COME.to_vec(),
+                    Form::Full | Form::Long => ORDER.to_vec(),
+                };
                 if repeat % 2 == 1 {
                     order.reverse();
                 }
@@ -238,10 +244,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quick_is_a_b_b_a_under_both_promises() {
+    fn quick_is_both_sides_once_under_both_promises() {
         let options = Options::parse(&["--quick"]).unwrap();
         let runs = options.runs();
-        assert_eq!(runs.len(), 8);
+        assert_eq!(runs.len(), 4);
         assert!(options.record);
         assert!(options.times.whole.is_some());
     }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use super::options::Options;
 use super::rows::{Plan, Tool};
 use super::subject::Durability;
-use crate::x::process::Program;
-use crate::x::server::{self, Build, Kind};
+use crate::x::server::{self, Kind};
 use crate::x::{Outcome, packages};
 
 pub(super) struct Programs {
@@ -41,25 +40,11 @@ impl Programs {
                 true => packages::kafka_jars()?,
                 false => PathBuf::new(),
             },
-            generator: generator(options.build)?,
+            generator: server::generator(options.build)?,
             franz: match foreign([Tool::FranzProduce, Tool::FranzConsume]) {
                 true => packages::franz().map_err(|failure| failure.to_string()),
                 false => Err("no row needs it".to_owned()),
             },
         })
     }
-}
-
-pub(in crate::x) fn generator(build: Build) -> Outcome<PathBuf> {
-    let mut words = vec!["build", "--quiet", "--package", "thalweg-bench"];
-    if build == Build::Release {
-        words.push("--release");
-    }
-    eprintln!("$ cargo {}", words.join(" "));
-    Program::new("cargo")
-        .args(words)
-        .in_dir(&packages::root())
-        .echo()
-        .run()?;
-    Ok(server::built(build, "thalweg-bench"))
 }

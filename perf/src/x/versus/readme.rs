@@ -69,11 +69,12 @@ pub(super) fn section(results: Option<&Results>) -> String {
     let form = results.form.name();
     let _ = writeln!(
         text,
-        "\nA ratio above 1 is in Thalweg's favour. Each side by the better of two configurations; equal \
-         durability; {} CPUs shared by generator and server; commit {}. All rows, the machine's own \
+        "\nA ratio above 1 is in Thalweg's favour. {}; equal durability; {} CPUs shared by generator and server; commit {}. All rows, the machine's own \
          limits and every configuration: `perf/results/{form}.md`; how to read and repeat it: \
          `docs/benchmarks.md`.",
-        results.machine.cpus, results.commit
+        results.form.spokesmen(),
+        results.machine.cpus,
+        results.commit
     );
     text
 }

@@ -86,6 +86,14 @@ pub(super) struct Failed {
 
 impl Form {
     #[must_use]
+    /// Who speaks for a side.
+    pub(super) fn spokesmen(self) -> &'static str {
+        match self {
+            Self::Quick => "Each side as it comes, on two cores",
+            Self::Full | Self::Long => "Each side by the better of its two configurations",
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Quick => "quick",

@@ -156,7 +156,8 @@ impl Scene<'_> {
             .finish()?;
         let report: Result<Report, _> = serde_json::from_str(output.stdout.trim());
         match report {
-            Ok(report) if report.records > 0 => Ok(report),
+            // A rate of which nothing was kept is a figure too.
+            Ok(report) if report.records > 0 || words.rate().is_some() => Ok(report),
             Ok(report) => Err(Failure::new(format!(
                 "no record came through, {} errors (first: {:?})",
                 report.errors, report.first_error

@@ -6,9 +6,9 @@
 use std::thread;
 use std::time::Instant;
 
-use super::budget::{self, Task};
+use super::budget;
 use super::metric::Metric;
-use super::options::{Options, Times};
+use super::options::{Options, Run, Times};
 use super::programs::Programs;
 use super::results::{Failed, Results, Sample, ServerRun};
 use super::rows::{Plan, Row};
@@ -62,22 +62,12 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn times(&self, to_come: &[(u32, Durability, Subject)]) -> Times {
+    fn times(&self, to_come: &[Run]) -> Times {
         let Some(deadline) = self.deadline else {
             return self.options.times;
         };
-        let rows: Vec<_> = to_come.iter().map(|run| self.options.rows(run.1)).collect();
-        let tasks: Vec<Task<'_>> = to_come
-            .iter()
-            .zip(&rows)
-            .map(|(run, rows)| Task {
-                kind: run.2.kind(),
-                durability: run.1,
-                rows,
-            })
-            .collect();
         let left = deadline.saturating_duration_since(Instant::now());
-        budget::fit(self.options.times, &tasks, left)
+        budget::fit(self.options, to_come, left)
     }
 
     fn session(

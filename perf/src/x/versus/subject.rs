@@ -34,6 +34,10 @@ pub(super) const ORDER: [Subject; 4] = [
     Subject::KafkaTuned,
 ];
 
+/// Each side as it comes, on two cores: the quick form has no time for more, because a Java machine
+/// needs seconds of warm-up in every row before its figures mean anything.
+pub(super) const AS_THEY_COME: [Subject; 2] = [Subject::Kafka, Subject::Thalweg2];
+
 /// Both sides look for old segments this often, so that a short soak sees it happen.
 const RETENTION_CHECK: &str = "log.retention.check.interval.ms=5000";
 

@@ -56,7 +56,12 @@ impl Line {
         } else {
             known.min_by(|a, b| a.0.total_cmp(&b.0))
         };
-        best.map(|(_, cell)| cell)
+        let best = best.map(|(_, cell)| cell);
+        // One that kept nothing of its rate has no latency.
+        best.or_else(|| {
+            let mut mine = self.cells.iter();
+            mine.find(|cell| cell.subject.kind() == kind && cell.fell_short().is_some())
+        })
     }
 
     /// How many times better Thalweg's better configuration is than Kafka's.

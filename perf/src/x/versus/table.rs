@@ -130,9 +130,10 @@ fn ratios(text: &mut String, results: &Results, lines: &[Line], durability: Dura
     let _ = writeln!(
         text,
         "## {title}\n\n\
-         Each side by its better configuration. A ratio above 1 is in Thalweg's favour.\n\n\
+         {}. A ratio above 1 is in Thalweg's favour.\n\n\
          | row | load | figure | Thalweg | Kafka | ratio | CPU-s/GB, Thalweg | Kafka | ratio | the machine allows |\n\
-         |---|---|---|---|---|---|---|---|---|---|"
+         |---|---|---|---|---|---|---|---|---|---|",
+        results.form.spokesmen(),
     );
     for line in lines.iter().filter(|line| line.durability == durability) {
         let cost = |kind| {
@@ -161,14 +162,13 @@ fn ratios(text: &mut String, results: &Results, lines: &[Line], durability: Dura
 /// A side's headline figure, and what has to be said about it.
 pub(super) fn side(line: &Line, kind: Kind) -> String {
     let metric = line.row.headline;
-    let Some((cell, value)) = line
-        .best(kind)
-        .and_then(|cell| Some((cell, cell.get(metric)?)))
-    else {
+    let Some(cell) = line.best(kind) else {
         let played = line.cells.iter().any(|cell| cell.subject.kind() == kind);
         return if played { "no figure" } else { "failed" }.to_owned();
     };
-    let mut told = metric.show(value);
+    let mut told = cell
+        .get(metric)
+        .map_or("-".to_owned(), |value| metric.show(value));
     if let Some(kept) = cell.fell_short() {
         let _ = write!(told, " (kept only {}/s)", thousands(kept));
     }
