@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::merge::Reader;
 use crate::units::{
-    Address, Auto, Bytes, CompressedCheck, Durability, List, Listen, LogFormat, LogLevel,
-    MetricsDetail, Millis,
+    Address, Auto, Bytes, CompressedCheck, CoordinatorShard, Durability, List, Listen, LogFormat,
+    LogLevel, MetricsDetail, Millis,
 };
 
 /// Name, default and explanation of one of our own settings.
@@ -108,8 +108,8 @@ section!(
         count: Auto<u16> = "auto",
         /// CPUs to use, such as `0-3,8`; `auto` is all the process may use.
         cpus: Auto<String> = "auto",
-        /// The shard with the coordinator, or `auto`: shard 0, a core of its own from 4 cores on.
-        coordinator: Auto<u16> = "auto",
+        /// Whether the coordinator's shard, shard 0, is free of partitions (`own`) or not (`shared`); `auto` is own from 4 shards on.
+        coordinator: Auto<CoordinatorShard> = "auto",
         /// Memory of all shards together for tail cache, journal window and buffers; `auto` is a quarter of what is there.
         memory: Auto<Bytes> = "auto",
         /// Entries of each io_uring. More needs more locked memory.
@@ -130,7 +130,7 @@ section!(
         journal_file: Bytes = "16MiB",
         /// Reserve a segment's space ahead of writing it.
         preallocate: bool = "true",
-        /// Bytes that are reserved at a time.
+        /// Bytes that are reserved at a time; files that have less double.
         preallocate_step: Bytes = "16MiB",
     }
 );

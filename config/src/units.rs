@@ -321,6 +321,15 @@ choice!(
     }
 );
 choice!(
+    /// Whether partitions share the shard of the coordinator, which is shard 0.
+    CoordinatorShard {
+        /// It owns the metadata log alone.
+        Own = "own",
+        /// It owns as many partitions as any other.
+        Shared = "shared",
+    }
+);
+choice!(
     /// How far compressed batches are checked on append.
     CompressedCheck {
         /// Inflate and walk every record.

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::merge::{Key, Values};
 use crate::report::{Origin, Report};
 use crate::settings::{Settings, own_key};
-use crate::units::{Address, Auto, Listen, show_bytes};
+use crate::units::{Address, Auto, CoordinatorShard, Listen, show_bytes};
 
 /// Adds every problem of the settings taken together.
 pub(crate) fn validate(settings: &Settings, values: &Values, report: &mut Report) {
@@ -130,11 +130,9 @@ fn shards(settings: &Settings, check: &mut Check<'_>) {
         let fix = format!("write auto, or 1 to {}", limits::SHARDS_MAX);
         check.error("shards.count", format!("{count} is out of bounds"), &fix);
     }
-    if let (Auto::Set(home), Auto::Set(count)) = (shards.coordinator, shards.count)
-        && home >= count
-    {
-        let message = format!("{home} of {count} shards");
-        check.error("shards.coordinator", message, "shards are numbered from 0");
+    if shards.coordinator == Auto::Set(CoordinatorShard::Own) && shards.count == Auto::Set(1) {
+        let message = "own, but there is one shard".to_owned();
+        check.error("shards.coordinator", message, "write auto, or shared");
     }
     if let Auto::Set(memory) = shards.memory {
         let least = u64::from(count) * limits::SHARD_MEMORY_BYTES_MIN;

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use thalweg_config::Settings;
+use thalweg_config::units::{Auto, CoordinatorShard};
 use thalweg_coordinator::configs::effective::BrokerConfigs;
 use thalweg_coordinator::metadata::image::Endpoint;
-use thalweg_wire::ids::{NodeId, Uuid};
+use thalweg_coordinator::metadata::placement::Shards;
+use thalweg_wire::ids::{NodeId, PartitionId, ShardId, Uuid};
 
 use crate::runtime::start::LOG_DIR;
 use crate::topics::CheckRules;
@@ -37,6 +39,16 @@ pub struct NodeFacts {
 }
 
 impl NodeFacts {
+    /// The shard that owns a partition.
+    #[must_use]
+    pub fn owner(&self, partition: PartitionId) -> ShardId {
+        let own = match self.settings.shards.coordinator {
+            Auto::Auto => None,
+            Auto::Set(shard) => Some(shard == CoordinatorShard::Own),
+        };
+        Shards::new(self.shards, own).owner(partition)
+    }
+
     /// The log directory as operators and tools name it: absolute.
     #[must_use]
     pub fn log_dir(&self) -> PathBuf {

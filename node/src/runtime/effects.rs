@@ -15,7 +15,6 @@ use std::sync::Arc;
 use thalweg_coordinator::controller::producer_ids::Block;
 use thalweg_coordinator::metadata::image::{Image, Resource, Topic};
 use thalweg_coordinator::metadata::log::{LogReader, Quorum};
-use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_coordinator::metadata::record::{Place, Proposed, encode_batch};
 use thalweg_storage::disk::Disk;
 use thalweg_storage::log::{AppendContext, LogConfig, Origin};
@@ -270,7 +269,7 @@ impl Changes {
             .filter(|topic| new.topics.get(topic.id).is_none())
         {
             for id in partitions_here(topic, node.id) {
-                let shard = shard_of(id, node.shards);
+                let shard = node.owner(id);
                 changes.delete.entry(shard).or_default().push(id);
                 let dir = Path::new(LOG_DIR).join(dir_name(topic, id.index));
                 changes.forget.push(dir);
@@ -287,7 +286,7 @@ impl Changes {
         (config, configured): (LogConfig, bool),
     ) {
         for id in partitions_here(topic, node.id) {
-            let shard = shard_of(id, node.shards);
+            let shard = node.owner(id);
             let Some(partition) = topic.partition(id.index) else {
                 continue;
             };

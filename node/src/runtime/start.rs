@@ -13,7 +13,6 @@ use thalweg_coordinator::controller::brokers::{self, Start};
 use thalweg_coordinator::controller::features::next_epoch;
 use thalweg_coordinator::format::{self, FormatError, MetaProperties, QuorumState};
 use thalweg_coordinator::metadata::log::{LogError, LogReader};
-use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_storage::disk::{Disk, DiskError};
 use thalweg_storage::error::StoreError;
 use thalweg_storage::log::{CleanupPolicy, LogConfig};
@@ -226,7 +225,7 @@ pub async fn recover<D: Disk>(
             id,
             dir_name: dir_name(topic, id.index),
             config,
-            shard: shard_of(id, node.shards),
+            shard: node.owner(id),
         }));
     }
     let report = recovery.finish(&specs).await?;

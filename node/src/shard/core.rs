@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use thalweg_coordinator::metadata::image::{Image, Topic};
-use thalweg_coordinator::metadata::placement::shard_of;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::log::LogConfig;
 use thalweg_storage::read::SegmentReader;
@@ -180,7 +179,7 @@ impl<D: Disk> ShardCore<D> {
     /// The shard that owns a partition.
     #[must_use]
     pub fn owner(&self, partition: PartitionId) -> ShardId {
-        shard_of(partition, self.host.shards())
+        self.node.owner(partition)
     }
 
     /// The coordinator, if this is its shard.

@@ -156,7 +156,7 @@ impl Run {
     /// One life; true if a contradiction was found.
     fn live(&mut self, kind: Kind) -> bool {
         let seeds = (self.prng.next_u64(), self.prng.next_u64());
-        let shards = u16::try_from(1 + self.prng.below(3)).unwrap();
+        let shards = u16::try_from(1 + self.prng.below(4)).unwrap();
         let mut cut = u64::MAX;
         if kind == Kind::Wild {
             // Small numbers too: a crash within the start.
