@@ -197,7 +197,10 @@ pub fn store(settings: &Settings, shards: u16, memory: u64, disk_free: u64) -> S
         },
         journal_file_bytes: file,
         journal_bytes_max: (journal / u64::from(shards.max(1))).max(file * files_min),
-        segment_preallocate_bytes: storage.preallocate_step.0,
+        segment_preallocate_bytes: match storage.preallocate {
+            true => storage.preallocate_step.0,
+            false => 0,
+        },
         ..base
     }
 }

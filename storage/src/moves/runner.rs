@@ -28,6 +28,8 @@ use crate::store::{MovedPlace, Mutation, Store, Victim};
 /// Moves in flight at once: enough to keep a device busy beside the journal's writes, few enough
 /// not to queue in front of them.
 const MOVES_IN_FLIGHT: usize = 4;
+/// A segment's file has room for so much from the start.
+const ROOM_BYTES_MIN: u64 = 64 << 10;
 
 /// One partition's move, before the barrier.
 struct Move<F> {
@@ -309,18 +311,14 @@ impl<D: Disk> Store<D> {
         Ok(opened.file)
     }
 
-    /// Sees that a segment's file has room up to `to`: some megabytes ahead, so that extents are
-    /// few and growing is rare; only as much as needed where the disk is nearly full.
+    /// Sees that a segment's file has room up to `to` and ahead of it; only as much as needed where
+    /// the disk is nearly full.
     async fn grow(&self, path: &Arc<Path>, file: &D::File, to: u64) -> DiskResult<()> {
         let whole = to.next_multiple_of(BLOCK_BYTES as u64);
         if whole <= self.handles.size(path) {
             return Ok(());
         }
-        let step = self
-            .config
-            .segment_preallocate_bytes
-            .max(BLOCK_BYTES as u64);
-        let mut bytes = whole.next_multiple_of(step);
+        let mut bytes = room(whole, self.config.segment_preallocate_bytes);
         let mut grown = file.allocate(bytes).await;
         if matches!(&grown, Err(error) if error.is_full()) {
             bytes = whole;
@@ -336,5 +334,37 @@ impl<D: Disk> Store<D> {
         let mut state = self.state.borrow_mut();
         state.counters.moves_failed += 1;
         state.change(id, |slot| slot.failed = true);
+    }
+}
+
+/// The size a file gets that needs `whole` bytes. It doubles up to `step` and grows by that from
+/// then on: extents are few and growing is rare, and thousands of small partitions do not reserve
+/// megabytes each. A step of 0 reserves nothing ahead.
+fn room(whole: u64, step: u64) -> u64 {
+    match step {
+        0 => whole,
+        step if whole < step => whole.next_power_of_two().max(ROOM_BYTES_MIN).min(step),
+        step => whole.next_multiple_of(step),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_double_up_to_the_step() {
+        let (kib, mib) = (1 << 10, 1 << 20);
+        for (whole, step, bytes) in [
+            (4 * kib, 16 * mib, 64 * kib),
+            (68 * kib, 16 * mib, 128 * kib),
+            (9 * mib, 16 * mib, 16 * mib),
+            (16 * mib, 16 * mib, 16 * mib),
+            (17 * mib, 16 * mib, 32 * mib),
+            (4 * kib, 16 * kib, 16 * kib),
+            (12 * kib, 0, 12 * kib),
+        ] {
+            assert_eq!(room(whole, step), bytes, "{whole} {step}");
+        }
     }
 }

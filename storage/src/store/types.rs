@@ -52,7 +52,8 @@ pub struct StoreConfig {
     pub move_bytes_min: u64,
     /// Bytes of one move write at most: whole blocks.
     pub move_write_bytes: usize,
-    /// Segments grow by this many bytes at a time.
+    /// Segments' files double until they have this much, and grow by it from then on; 0 reserves
+    /// nothing ahead.
     pub segment_preallocate_bytes: u64,
     /// `Write` durability: milliseconds between two flushes at most.
     pub flush_ms: i64,
