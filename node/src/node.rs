@@ -52,14 +52,14 @@ impl NodeFacts {
     /// The log directory as operators and tools name it: absolute.
     #[must_use]
     pub fn log_dir(&self) -> PathBuf {
-        let data = self
-            .settings
-            .node
-            .data
-            .0
-            .first()
-            .map_or(".", String::as_str);
-        let dir = Path::new(data).join(LOG_DIR);
-        std::path::absolute(&dir).unwrap_or(dir)
+        log_dir(&self.settings)
     }
+}
+
+/// See [`NodeFacts::log_dir`].
+#[must_use]
+pub fn log_dir(settings: &Settings) -> PathBuf {
+    let data = settings.node.data.0.first().map_or(".", String::as_str);
+    let dir = Path::new(data).join(LOG_DIR);
+    std::path::absolute(&dir).unwrap_or(dir)
 }

@@ -1,4 +1,5 @@
-//! What the settings and the machine make of this node. Pure, but for the name of the host.
+//! What the settings and the machine make of this node. Pure, but for the name of the host and the
+//! working directory.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use thalweg_wire::ids::{NodeId, ShardId, Uuid};
 
 use crate::net::connection::Limits;
 use crate::net::door::Bounds;
-use crate::node::NodeFacts;
+use crate::node::{NodeFacts, log_dir};
 use crate::request::Listener;
 use crate::topics::CheckRules;
 
@@ -57,16 +58,17 @@ pub struct Given {
 #[must_use]
 pub fn node(loaded: &Loaded, given: &Given) -> NodeFacts {
     let settings = &loaded.settings;
+    let endpoints = vec![endpoint(settings, given)];
     NodeFacts {
         id: NodeId(settings.node.id),
         cluster_id: given.meta.cluster_id.clone(),
         directory: given.meta.directory,
         incarnation: given.incarnation,
         shards: given.shards,
-        endpoints: vec![endpoint(settings, given)],
+        broker_configs: broker_configs(loaded, &identity(settings, given, &endpoints)),
+        endpoints,
         addresses: vec![given.kafka],
         settings: settings.clone(),
-        broker_configs: broker_configs(loaded),
         rules: CheckRules {
             compressed: match settings.validation.compressed {
                 CompressedCheck::Full => batch::CompressedCheck::Full,
@@ -112,12 +114,45 @@ pub fn controller_endpoint(settings: &Settings) -> Endpoint {
     }
 }
 
-fn broker_configs(loaded: &Loaded) -> BrokerConfigs {
+/// What is true of this node whether it was written down or not, in Kafka's keys and words.
+fn identity(
+    settings: &Settings,
+    given: &Given,
+    endpoints: &[Endpoint],
+) -> BTreeMap<&'static str, String> {
+    let url = |host: &str, port: u16| {
+        let host = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => host.to_owned(),
+        };
+        format!("{}://{host}:{port}", Listener::Kafka.name())
+    };
+    let advertised = endpoints.iter().map(|one| url(&one.host, one.port));
+    let log_dir = log_dir(settings).display().to_string();
+    BTreeMap::from([
+        ("node.id", settings.node.id.to_string()),
+        ("broker.id", settings.node.id.to_string()),
+        ("process.roles", "broker,controller".to_owned()),
+        (
+            "listeners",
+            url(&given.kafka.ip().to_string(), given.kafka.port()),
+        ),
+        (
+            "advertised.listeners",
+            advertised.collect::<Vec<_>>().join(","),
+        ),
+        ("log.dirs", log_dir.clone()),
+        ("log.dir", log_dir),
+    ])
+}
+
+fn broker_configs(loaded: &Loaded, identity: &BTreeMap<&str, String>) -> BrokerConfigs {
     let value = |config: thalweg_config::kafka::BrokerConfig| {
         let set = (config.origin != Origin::Default).then(|| config.value.clone());
+        let own = identity.get(config.key.name).cloned();
         let value = BrokerValue {
             kind: kind(config.key),
-            set: set.flatten(),
+            set: own.or_else(|| set.flatten()),
             default: config.key.default.map(str::to_owned),
             dynamic: config.key.dynamic,
             bounds: keys::Bounds::parse(config.key.bounds),
@@ -231,6 +266,29 @@ mod tests {
         assert_eq!(door.admit(address, &bounds).unwrap_err(), Full::Node);
         places.pop();
         assert!(door.admit(address, &bounds).is_ok());
+    }
+
+    #[test]
+    fn what_a_node_is_shows_in_its_configs_though_nobody_wrote_it() {
+        let loaded = load(&Sources::default()).unwrap();
+        let given = Given {
+            meta: MetaProperties {
+                cluster_id: String::new(),
+                node: NodeId(1),
+                directory: Uuid::ZERO,
+            },
+            incarnation: Uuid::ZERO,
+            shards: 1,
+            kafka: "[::1]:9092".parse().unwrap(),
+            host: "here".to_owned(),
+        };
+        let node = node(&loaded, &given);
+        let shown = |key: &str| node.broker_configs.values[key].set.clone().unwrap();
+        assert_eq!(shown("node.id"), "1");
+        assert_eq!(shown("listeners"), "PLAINTEXT://[::1]:9092");
+        assert_eq!(shown("advertised.listeners"), "PLAINTEXT://127.0.0.1:9092");
+        assert_eq!(shown("log.dirs"), node.log_dir().display().to_string());
+        assert_eq!(node.broker_configs.values["num.partitions"].set, None);
     }
 
     #[test]
