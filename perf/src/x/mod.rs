@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 pub mod bench;
 pub mod check;
+pub mod differential;
 pub mod failure;
 pub mod footprint;
 pub mod interop;
@@ -39,6 +40,8 @@ const HELP: &str = "cargo x COMMAND
   interop real clients and Apache Kafka's own tools against the node
             --kafka  the same script against Apache Kafka 4.3.0
             --dev    against the node's development build
+            --differential  seeded raw requests to both at once, every answer compared;
+                     --seed N, --steps N, --dev
   oracle  Kafka's own classes as judges of messages and batches; reads the schemas again
   sim     whole nodes on the seeded disk: crashes at any of its operations
             --seed N one seed, --seeds N seeds 0 to N-1

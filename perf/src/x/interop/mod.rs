@@ -1,4 +1,5 @@
 //! `cargo x interop [--kafka] [--dev]`: real clients against Thalweg, or against Apache Kafka itself.
+//! `--differential` is the other kind: raw requests to both at once, see `differential`.
 //!
 //! The same script runs against both. Passing on Apache Kafka shows that the script is right;
 //! passing on Thalweg shows that Thalweg is. Each writer leaves a `Promise`: what must be readable,
@@ -50,6 +51,9 @@ struct Scene {
 }
 
 pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
+    if arguments.contains(&"--differential") {
+        return super::differential::differential(arguments);
+    }
     let (mut kind, mut build) = (Kind::Thalweg, Build::Release);
     for word in arguments {
         match *word {
@@ -57,7 +61,7 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
             "--dev" => build = Build::Dev,
             _ => {
                 return Err(Failure::new(format!(
-                    "`{word}`: only --kafka and --dev are known"
+                    "`{word}`: only --kafka, --dev and --differential are known"
                 )));
             }
         }
