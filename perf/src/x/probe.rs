@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FETCH_BYTES_MAX: i32 = 64 << 20;
 /// Unknown topic or partition, leader not available, not the leader.
 const RETRIABLE_CODES: [i16; 3] = [3, 5, 6];
+/// The coordinator loads, is not available, is another one.
+const COORDINATOR_CODES: [i16; 3] = [14, 15, 16];
 /// Offset and length in front of each batch.
 const LOG_OVERHEAD: usize = 12;
 
@@ -73,6 +75,55 @@ fn fetch(address: &str, topic: &str, partition: i32, offset: i64) -> Outcome<Vec
             }
         }
     }
+}
+
+/// What a group has committed for the first partitions of a topic; -1 where it has nothing.
+pub fn committed(
+    address: &str,
+    group: &str,
+    (topic, partitions): (&str, usize),
+) -> Outcome<Vec<i64>> {
+    let mut body = text(group);
+    body.extend(1_i32.to_be_bytes());
+    body.extend(text(topic));
+    let count = i32::try_from(partitions).context(|| "too many partitions")?;
+    body.extend(count.to_be_bytes());
+    body.extend((0..count).flat_map(i32::to_be_bytes));
+    let started = Instant::now();
+    loop {
+        let answer = request(address, 9, 1, &body)?;
+        let read = read_committed(&answer).context(|| "a malformed answer to OffsetFetch")?;
+        match read {
+            Ok(offsets) => return Ok(offsets),
+            Err(code) if COORDINATOR_CODES.contains(&code) && started.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(code) => {
+                let what = format!("offsets of {group} were answered with code {code}");
+                return Err(Failure::new(what));
+            }
+        }
+    }
+}
+
+fn read_committed(answer: &[u8]) -> Option<Result<Vec<i64>, i16>> {
+    let mut reader = Reader(answer);
+    reader.int32()?; // one topic
+    let name = usize::try_from(reader.int16()?).ok()?;
+    reader.take(name)?;
+    let count = reader.int32()?;
+    let mut found = Vec::new();
+    for _ in 0..count {
+        reader.int32()?;
+        found.push(reader.int64()?);
+        let metadata = usize::try_from(reader.int16()?.max(0)).ok()?;
+        reader.take(metadata)?;
+        match reader.int16()? {
+            0 => {}
+            code => return Some(Err(code)),
+        }
+    }
+    Some(Ok(found))
 }
 
 fn fetch_body(topic: &str, partition: i32, offset: i64) -> Vec<u8> {

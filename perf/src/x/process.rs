@@ -5,6 +5,7 @@
 //! is dropped, so that a failing run leaves no server behind; only processes started here are ended.
 
 use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -152,14 +153,22 @@ impl Program {
         )))
     }
 
+    /// Starts it with pipes for input and output, to talk to; its complaints go to `log`.
+    pub(super) fn spawn_piped(mut self, log: &Path) -> Outcome<Child> {
+        let line = self.line();
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file(log)?);
+        self.command
+            .spawn()
+            .context(|| format!("starting `{line}`"))
+    }
+
     /// Starts it and leaves it running; both outputs go to `log`.
     pub fn spawn(mut self, log: &Path) -> Outcome<Daemon> {
         let line = self.line();
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .context(|| format!("opening {}", log.display()))?;
+        let file = log_file(log)?;
         let twin = file.try_clone().context(|| "sharing the log file")?;
         self.command.stdout(file).stderr(twin);
         let child = self
@@ -214,7 +223,12 @@ impl Drop for Daemon {
     }
 }
 
-fn wait(child: &mut Child, limit: Duration) -> Outcome<ExitStatus> {
+fn log_file(path: &Path) -> Outcome<File> {
+    let options = OpenOptions::new().create(true).append(true).open(path);
+    options.context(|| format!("opening {}", path.display()))
+}
+
+pub(super) fn wait(child: &mut Child, limit: Duration) -> Outcome<ExitStatus> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().context(|| "asking for the exit status")? {
@@ -252,7 +266,7 @@ fn collect(reader: JoinHandle<Vec<u8>>) -> String {
     String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
 }
 
-fn tail(text: &str) -> String {
+pub(super) fn tail(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
     let from = lines.len().saturating_sub(TAIL_LINES_MAX);
     lines.get(from..).unwrap_or(&[]).join("\n")

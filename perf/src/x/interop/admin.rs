@@ -18,7 +18,7 @@ const TOPIC_CONFIGS: [&str; 3] = [
     "retention.ms=777600000",
 ];
 
-pub(super) fn play(scene: &mut Scene) {
+pub(super) fn play(scene: &mut Scene) -> Outcome<()> {
     scene.promise(
         "kafka-configs sets a topic's configs",
         set_topic,
@@ -53,6 +53,7 @@ pub(super) fn play(scene: &mut Scene) {
         "kafka-client-metrics lists no subscriptions",
         client_metrics,
     );
+    Ok(())
 }
 
 fn configs(jars: &Path, address: &str, arguments: &[&str]) -> Program {

@@ -1,4 +1,4 @@
-//! Consumer groups: console consumer, the group command, kcat -G, and two librdkafka members.
+//! Consumer groups: console consumer, the group command, kcat -G.
 //!
 //! What is committed is a promise like records are: it is there after kill -9, after a clean stop,
 //! and when Apache Kafka serves a copy of the directory.
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::java::{LIMIT, RECORDS, create, key_and_value, produce, tool};
-use super::{Scene, Tools, expect_equal, expect_lines, librdkafka};
+use super::{Scene, Tools, expect_equal, expect_lines};
 use crate::x::process::Program;
 use crate::x::{Failure, Outcome};
 
@@ -15,7 +15,7 @@ const TOPIC: &str = "grouped";
 /// Where the group is set back to.
 const BACK_TO: usize = 50;
 
-pub(super) fn play(scene: &mut Scene) {
+pub(super) fn play(scene: &mut Scene) -> Outcome<()> {
     scene.promise(
         "console consumer commits for its group",
         |scene| {
@@ -32,32 +32,6 @@ pub(super) fn play(scene: &mut Scene) {
         kcat,
         Box::new(|tools, address| expect_committed(tools, address, "kcat", RECORDS)),
     );
-    let pythons = scene.tools.pythons.clone();
-    for (version, python) in pythons {
-        let topic = format!("shared-{version}");
-        let (shared, group) = (topic.clone(), format!("{topic}-group"));
-        scene.promise(
-            &format!("librdkafka {version}: two members share, one leaves, one resumes"),
-            move |scene| share(scene, &python, &topic),
-            Box::new(move |tools, address| {
-                let described = describe(&tools.jars, address, &group)?;
-                let ends: usize = offsets(&described, &shared).iter().sum();
-                expect_equal("committed", &ends, &SHARED_RECORDS)
-            }),
-        );
-    }
-}
-
-const SHARED_RECORDS: usize = 400;
-
-fn share(scene: &Scene, python: &Path, topic: &str) -> Outcome<()> {
-    let address = scene.server.address();
-    librdkafka::script(python, "create", &address, topic)
-        .args(["--partitions", "2"])
-        .run()?;
-    librdkafka::script(python, "share", &address, topic)
-        .args(["--count", &SHARED_RECORDS.to_string()])
-        .run()?;
     Ok(())
 }
 

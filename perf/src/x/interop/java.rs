@@ -17,7 +17,7 @@ const DELETED: usize = 77;
 /// A tool that needs longer hangs.
 pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
-pub(super) fn play(scene: &mut Scene) {
+pub(super) fn play(scene: &mut Scene) -> Outcome<()> {
     scene.step("kafka-topics creates, lists and describes", topics);
     scene.step("kafka-topics deletes and creates anew", recreate);
     scene.step("kafka-configs describes a topic", configs);
@@ -31,7 +31,7 @@ pub(super) fn play(scene: &mut Scene) {
                 produce(scene, &written, codec)
             },
             Box::new(move |tools, address| {
-                expect_stored(address, &read, codec, RECORDS as i64)?;
+                expect_stored(address, (&read, 0), codec, RECORDS as i64)?;
                 consume(&tools.jars, address, &read)
             }),
         );
@@ -53,6 +53,7 @@ pub(super) fn play(scene: &mut Scene) {
         perf_test,
         Box::new(|tools, address| expect_end_offsets(&tools.jars, address)),
     );
+    Ok(())
 }
 
 pub(super) fn tool(jars: &Path, class: &str, address: &str) -> Program {
@@ -123,7 +124,7 @@ fn recreate(scene: &mut Scene) -> Outcome<()> {
         &false,
     )?;
     create(scene, "short-lived", 1, &[])?;
-    expect_stored(&scene.server.address(), "short-lived", "none", 0)
+    expect_stored(&scene.server.address(), ("short-lived", 0), "none", 0)
 }
 
 fn configs(scene: &mut Scene) -> Outcome<()> {
@@ -248,29 +249,6 @@ fn expect_begin(jars: &Path, address: &str) -> Outcome<()> {
         .run()?;
     let wanted = format!("{DELETED_TOPIC}:0:{DELETED}");
     expect_equal("earliest offset", &output.stdout.trim(), &wanted.as_str())
-}
-
-/// What librdkafka wrote, with the timestamps it was told, as Java sees it.
-pub(super) fn consume_lines(
-    jars: &Path,
-    address: &str,
-    topic: &str,
-    wanted: &[String],
-) -> Outcome<()> {
-    let shown = [
-        "print.timestamp=true",
-        "print.headers=true",
-        "print.key=true",
-    ];
-    let output = consumer(jars, address, topic, &shown)
-        .args([
-            "--offset",
-            "earliest",
-            "--max-messages",
-            &wanted.len().to_string(),
-        ])
-        .run()?;
-    expect_lines(topic, &output.stdout, wanted)
 }
 
 fn perf_test(scene: &Scene) -> Outcome<()> {

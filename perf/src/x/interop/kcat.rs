@@ -13,7 +13,7 @@ use crate::x::{Failure, Outcome};
 const RECORDS: usize = 300;
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) fn play(scene: &mut Scene) {
+pub(super) fn play(scene: &mut Scene) -> Outcome<()> {
     for codec in CODECS {
         let topic = format!("kcat-{codec}");
         let (written, read) = (topic.clone(), topic.clone());
@@ -21,13 +21,14 @@ pub(super) fn play(scene: &mut Scene) {
             &format!("kcat produces and consumes, {codec}"),
             move |scene| produce(scene, &written, codec),
             Box::new(move |tools, address| {
-                expect_stored(address, &read, codec, RECORDS as i64)?;
+                expect_stored(address, (&read, 0), codec, RECORDS as i64)?;
                 consume(&tools.kcat, address, &read)
             }),
         );
     }
     scene.step("kcat lists metadata", metadata);
     scene.step("kcat finds offsets by time", by_time);
+    Ok(())
 }
 
 fn kcat(program: &Path, address: &str) -> Program {

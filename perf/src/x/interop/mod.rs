@@ -1,4 +1,4 @@
-//! `cargo x interop [--kafka] [--dev]`: real clients against Thalweg, or against Apache Kafka itself.
+//! `cargo x interop [--kafka] [--dev] [--only PART]`: real clients against Thalweg, or against Apache Kafka itself.
 //! `--differential` is the other kind: raw requests to both at once, see `differential`.
 //!
 //! The same script runs against both. Passing on Apache Kafka shows that the script is right;
@@ -6,16 +6,21 @@
 //! byte for byte, now, after kill -9, after a clean stop, and by Apache Kafka on a copy of the data.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod admin;
+mod clients;
 mod directory;
 mod groups;
 mod java;
 mod kcat;
-mod librdkafka;
 
-use super::packages::{self, LIBRDKAFKA_NEW, LIBRDKAFKA_OLD};
+use clients::Client;
+
+use super::packages;
 use super::probe;
 use super::server::{self, Build, Kind, Server, Setup};
 use super::{Context, Failure, Outcome, Tally};
@@ -23,13 +28,26 @@ use super::{Context, Failure, Outcome, Tally};
 /// By the number in a stored batch's attributes.
 const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 const PORT: u16 = 19092;
+/// Promises that are verified at the same time.
+const VERIFIERS: usize = 3;
+
+type Part = fn(&mut Scene) -> Outcome<()>;
+
+/// What is played on one run of the server, before it is killed and stopped for all.
+const PARTS: [(&str, Part); 5] = [
+    ("java", java::play),
+    ("admin", admin::play),
+    ("kcat", kcat::play),
+    ("groups", groups::play),
+    ("clients", clients::play),
+];
 
 /// The clients, installed.
 #[derive(Debug)]
 struct Tools {
     jars: PathBuf,
     kcat: PathBuf,
-    pythons: [(&'static str, PathBuf); 2],
+    clients: Vec<Arc<Client>>,
     /// Timestamps of written records start here: recent, or retention would take them.
     base_ms: u64,
 }
@@ -40,7 +58,7 @@ struct Promise {
     verify: Verify,
 }
 
-type Verify = Box<dyn Fn(&Tools, &str) -> Outcome<()>>;
+type Verify = Box<dyn Fn(&Tools, &str) -> Outcome<()> + Send + Sync>;
 
 /// The run so far.
 struct Scene {
@@ -55,13 +73,16 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
         return super::differential::differential(arguments);
     }
     let (mut kind, mut build) = (Kind::Thalweg, Build::Release);
-    for word in arguments {
+    let mut only = None;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
         match *word {
             "--kafka" => kind = Kind::Kafka,
             "--dev" => build = Build::Dev,
+            "--only" => only = Some(part(words.next().copied())?),
             _ => {
                 return Err(Failure::new(format!(
-                    "`{word}`: only --kafka, --dev and --differential are known"
+                    "`{word}`: only --kafka, --dev, --only and --differential are known"
                 )));
             }
         }
@@ -83,8 +104,19 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
         promises: Vec::new(),
         tally: Tally::default(),
     };
-    scene.play()?;
+    match only {
+        Some(part) => scene.rehearse(part)?,
+        None => scene.play()?,
+    }
     Ok(scene.tally)
+}
+
+fn part(name: Option<&str>) -> Outcome<Part> {
+    let found = PARTS.iter().find(|(known, _)| Some(*known) == name);
+    let known: Vec<&str> = PARTS.iter().map(|(known, _)| *known).collect();
+    found
+        .map(|(_, part)| *part)
+        .context(|| format!("--only takes one of {}", known.join(", ")))
 }
 
 impl Tools {
@@ -97,10 +129,7 @@ impl Tools {
         Ok(Self {
             jars: packages::kafka_jars()?,
             kcat: packages::tool("kcat", "kcat")?,
-            pythons: [
-                (LIBRDKAFKA_OLD, packages::librdkafka(LIBRDKAFKA_OLD)?),
-                (LIBRDKAFKA_NEW, packages::librdkafka(LIBRDKAFKA_NEW)?),
-            ],
+            clients: clients::install()?.into_iter().map(Arc::new).collect(),
             base_ms: hour_ago * 1000,
         })
     }
@@ -110,11 +139,9 @@ impl Scene {
     fn play(&mut self) -> Outcome<()> {
         let ready = self.server.start()?;
         eprintln!("ready after {} ms", ready.as_millis());
-        java::play(self);
-        admin::play(self);
-        kcat::play(self);
-        librdkafka::play(self);
-        groups::play(self);
+        for (_, part) in PARTS {
+            part(self)?;
+        }
         self.server.kill()?;
         let ready = self.server.start()?;
         eprintln!("ready {} ms after kill -9", ready.as_millis());
@@ -142,6 +169,17 @@ impl Scene {
         Ok(())
     }
 
+    /// One part of the play: for whoever writes it.
+    fn rehearse(&mut self, part: Part) -> Outcome<()> {
+        self.server.start()?;
+        part(self)?;
+        self.server.kill()?;
+        self.server.start()?;
+        self.verify("after kill -9", &self.server.address());
+        self.step("it stops cleanly", directory::stop);
+        Ok(())
+    }
+
     /// One named check: told at once, counted, and no reason to end the others.
     fn step(&mut self, name: &str, check: impl FnOnce(&mut Self) -> Outcome<()>) {
         let verdict = check(self);
@@ -162,20 +200,34 @@ impl Scene {
         }
     }
 
+    /// Most of a tool's time goes into starting, so a few are verified at once.
     fn verify(&mut self, when: &str, address: &str) {
-        let verdicts: Vec<_> = self
-            .promises
-            .iter()
-            .map(|promise| {
-                (
-                    format!("{when}: {}", promise.name),
-                    (promise.verify)(&self.tools, address),
-                )
-            })
-            .collect();
-        for (name, verdict) in verdicts {
-            self.tell(&name, verdict);
+        let next = AtomicUsize::new(0);
+        let (tools, promises) = (&self.tools, &self.promises);
+        let work = || {
+            let mut verdicts = Vec::new();
+            while let Some((index, promise)) = take(promises, &next) {
+                verdicts.push((index, (promise.verify)(tools, address)));
+            }
+            verdicts
+        };
+        let mut verdicts: Vec<(usize, Outcome<()>)> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..VERIFIERS).map(|_| scope.spawn(work)).collect();
+            let done = workers.into_iter().map(|worker| worker.join());
+            done.flat_map(Result::unwrap_or_default).collect()
+        });
+        verdicts.sort_by_key(|(index, _)| *index);
+        let names: Vec<String> = promises.iter().map(|one| one.name.clone()).collect();
+        let all = names.len();
+        let count = verdicts.len();
+        for (index, verdict) in verdicts {
+            let name = names.get(index).map_or("", String::as_str);
+            self.tell(&format!("{when}: {name}"), verdict);
         }
+        self.tell(
+            &format!("{when}: every promise was looked at"),
+            expect_equal("promises", &count, &all),
+        );
     }
 
     fn tell(&mut self, name: &str, verdict: Outcome<()>) {
@@ -192,9 +244,20 @@ impl Scene {
     }
 }
 
+/// The next promise that nobody has taken yet.
+fn take<'a>(promises: &'a [Promise], next: &AtomicUsize) -> Option<(usize, &'a Promise)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    promises.get(index).map(|promise| (index, promise))
+}
+
 /// Every stored batch has this codec, and together they hold this many records.
-fn expect_stored(address: &str, topic: &str, codec: &str, records: i64) -> Outcome<()> {
-    let batches = probe::batches(address, topic, 0)?;
+fn expect_stored(
+    address: &str,
+    (topic, partition): (&str, i32),
+    codec: &str,
+    records: i64,
+) -> Outcome<()> {
+    let batches = probe::batches(address, topic, partition)?;
     let number = CODECS.iter().position(|name| *name == codec);
     for batch in &batches {
         if usize::try_from(batch.codec()).ok() != number {
