@@ -74,7 +74,8 @@ async function create() {
   await admin.connect()
   await admin.createTopics({
     topics: [{ topic, numPartitions: options.partitions, replicationFactor: 1 }],
-    waitForLeaders: true,
+    // Its own wait gives up at a topic that the broker has not heard of yet; the others ask again.
+    waitForLeaders: false,
   })
   await admin.disconnect()
 }
@@ -158,6 +159,8 @@ async function member() {
     heartbeatInterval: 500,
     maxWaitTimeInMs: 200,
     metadataMaxAge: 5000,
+    // Its retries are nested: with many it clings to a node that is gone, instead of starting over.
+    retry: { initialRetryTime: 100, maxRetryTime: 500, retries: 4, restartOnFailure: async () => true },
   })
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) =>
     tell({ assigned: (payload.memberAssignment[topic] || []).sort() })
