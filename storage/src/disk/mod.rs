@@ -23,6 +23,7 @@ pub mod ring;
 pub mod uring;
 mod helper;
 mod pieces;
+mod replace;
 pub mod probe;
 pub mod resident;
 pub mod lock;
@@ -134,6 +135,9 @@ pub trait Disk: Clone + 'static {
     fn read_file(&self, path: &Path) -> impl Future<Output = DiskResult<Vec<u8>>>;
     /// Replaces a small file: temporary file, flush, rename, flush of the directory.
     fn replace_file(&self, path: &Path, bytes: &[u8]) -> impl Future<Output = DiskResult<()>>;
+    /// [`Disk::replace_file`] of many, each whole or not at all, with two flushes for all of them.
+    fn replace_files(&self, files: Vec<(PathBuf, Vec<u8>)>)
+    -> impl Future<Output = DiskResult<()>>;
     /// Makes names created, renamed or removed in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> impl Future<Output = DiskResult<()>>;
     /// [`Disk::sync_dir`] of many: one flush for all where the disk can.

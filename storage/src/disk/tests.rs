@@ -192,6 +192,15 @@ async fn small_files_are_replaced<D: Disk>(disk: D) {
         assert_eq!(disk.read_file(name).await.unwrap(), text);
     }
     assert_eq!(disk.list(path("log")).await.unwrap().len(), 1);
+    for many in [0, 3, 40] {
+        let file = |index: usize| (PathBuf::from(format!("log/{index}")), vec![many; index]);
+        let files: Vec<_> = (0..usize::from(many)).map(file).collect();
+        disk.replace_files(files.clone()).await.unwrap();
+        for (name, bytes) in files {
+            assert_eq!(disk.read_file(&name).await.unwrap(), bytes);
+        }
+    }
+    assert_eq!(disk.list(path("log")).await.unwrap().len(), 41);
 }
 
 async fn barriers_of_any_size<D: Disk>(disk: D) {

@@ -14,7 +14,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::fs::{File as StdFile, OpenOptions};
-use std::io::{Error, ErrorKind, Write};
+use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,11 @@ use super::buffer::Space;
 use super::helper::Helper;
 use super::pieces::{Piece, pieces_of, whole};
 use super::probe::{Probe, WriteThrough};
+use super::replace::{replace, replace_all};
 use super::ring::{Durable, Operation, Ring};
 use super::{
     Counters, Disk, DiskError, DiskResult, Entry, File, IO_BYTES_MAX, OpenMode, Slice, assert_long,
-    assert_readable, assert_writable, temporary_path,
+    assert_readable, assert_writable,
 };
 
 /// Barriers of more files than this are a syncfs. Measured on ext4 for 64 files: 0.5 to 1 ms against
@@ -178,6 +179,13 @@ impl Disk for UringDisk {
             replace(place, &bytes)
         })
         .await
+    }
+
+    async fn replace_files(&self, files: Vec<(PathBuf, Vec<u8>)>) -> DiskResult<()> {
+        self.count(|counters| counters.flushes += 2);
+        let replace = move |root: &Path| replace_all(root, &files);
+        self.call(&self.shared.flushes, "replace", Path::new(""), replace)
+            .await
     }
 
     async fn sync_dir(&self, dir: &Path) -> DiskResult<()> {
@@ -474,16 +482,6 @@ fn read_whole(place: &Path) -> Result<Vec<u8>, Error> {
     std::io::Read::read_to_end(&mut file, &mut bytes)?;
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
     Ok(bytes)
-}
-
-fn replace(place: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let temporary = temporary_path(place);
-    let mut file = StdFile::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, place)?;
-    let dir = place.parent().ok_or(ErrorKind::InvalidInput)?;
-    StdFile::open(dir)?.sync_all()
 }
 
 fn reopen_buffered(direct: &OwnedFd) -> Result<OwnedFd, Error> {

@@ -171,10 +171,8 @@ impl<D: Disk> Store<D> {
 
     async fn barrier_with(&self, files: &[D::File], dirs: &BTreeSet<PathBuf>) -> DiskResult<()> {
         self.disk.barrier(files).await?;
-        for dir in dirs {
-            self.disk.sync_dir(dir).await?;
-        }
-        Ok(())
+        let dirs: Vec<PathBuf> = dirs.iter().cloned().collect();
+        self.disk.sync_dirs(&dirs).await
     }
 
     /// Tells the journal where everything is now, and that the victim is void.

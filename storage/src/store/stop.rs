@@ -16,9 +16,15 @@ use super::{MovedPlace, StoppedLog, Store};
 use crate::disk::{Disk, File};
 use crate::error::StoreError;
 use crate::journal::entry::{Entry, EntrySink, Place};
+use crate::journal::wait::concurrently;
 use crate::log::Log;
 use crate::moves::runner::Target;
 use crate::segment::name::{Kind, file_name};
+
+/// Partitions whose records are written at once.
+const PARTITIONS_IN_FLIGHT: usize = 8;
+/// Small files of this many bytes are made ready before they are flushed together.
+const IMAGE_BYTES_MAX: usize = 16 << 20;
 
 fn active_path(log: &Log) -> Arc<Path> {
     let name = file_name(log.place_end().segment, Kind::Log);
@@ -73,11 +79,14 @@ impl<D: Disk> Store<D> {
     async fn drain(&self) -> Result<(), StoreError> {
         self.journal.wait(self.journal.newest()).await?;
         let ids = self.to_drain()?;
+        let drains = ids.iter().map(|id| self.drain_partition(*id));
         let mut files = Vec::new();
-        for id in &ids {
-            self.drain_partition(*id, &mut files).await?;
+        for drained in concurrently(PARTITIONS_IN_FLIGHT, drains).await {
+            files.append(&mut drained?);
         }
         self.barrier(&files).await?;
+        drop(files);
+        self.write_images(&ids).await?;
         for id in &ids {
             self.drained(*id);
         }
@@ -95,23 +104,20 @@ impl<D: Disk> Store<D> {
         Ok(journaled.map(|(id, _)| *id).collect())
     }
 
-    /// Writes all of a partition to its files.
-    async fn drain_partition(
-        &self,
-        id: PartitionId,
-        files: &mut Vec<D::File>,
-    ) -> Result<(), StoreError> {
+    /// Writes all of a partition's records to its segments.
+    async fn drain_partition(&self, id: PartitionId) -> Result<Vec<D::File>, StoreError> {
+        let mut files = Vec::new();
         let pending = self.with_log(id, |log| log.pending()).unwrap_or_default();
         for segment in &pending {
             let mut target = Target {
                 to: segment.end,
                 written: &mut 0,
-                files,
+                files: &mut files,
             };
             self.move_segment(id, segment, &mut target).await?;
         }
         let Some((end, path)) = self.with_log(id, |log| (log.place_end(), active_path(log))) else {
-            return Ok(());
+            return Ok(files);
         };
         match self.handles.existing(&path).await {
             // Space reserved ahead goes: the file ends where the log does.
@@ -123,15 +129,29 @@ impl<D: Disk> Store<D> {
             Err(error) if error.is_missing() && end.position == 0 => {}
             Err(error) => return Err(error.into()),
         }
-        let images = self.with_log(id, |log| log.stop_images());
-        for image in images.unwrap_or_default() {
-            self.disk.replace_file(&image.path, &image.bytes).await?;
-        }
         self.state
             .borrow_mut()
             .dirs_unsynced
             .insert(Path::new(super::lifecycle::LOG_DIR).into());
-        Ok(())
+        Ok(files)
+    }
+
+    /// Writes what stands beside the segments: with a flush for each of thousands of partitions a
+    /// stop would take minutes.
+    async fn write_images(&self, ids: &[PartitionId]) -> Result<(), StoreError> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for id in ids {
+            let images = self.with_log(*id, |log| log.stop_images());
+            for image in images.unwrap_or_default() {
+                bytes += image.bytes.len();
+                batch.push((image.path, image.bytes));
+            }
+            if bytes >= IMAGE_BYTES_MAX {
+                bytes = 0;
+                self.disk.replace_files(std::mem::take(&mut batch)).await?;
+            }
+        }
+        Ok(self.disk.replace_files(batch).await?)
     }
 
     /// After the barrier.

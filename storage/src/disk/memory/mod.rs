@@ -23,6 +23,7 @@ mod names;
 mod tests;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io::Error;
 use std::path::{Path, PathBuf};
@@ -324,16 +325,32 @@ impl Disk for MemoryDisk {
     }
 
     async fn replace_file(&self, path: &Path, bytes: &[u8]) -> DiskResult<()> {
-        let temporary = super::temporary_path(path);
-        match self.remove(&temporary).await {
-            Err(error) if !error.is_missing() => return Err(error),
-            _ => {}
+        let files = vec![(path.to_path_buf(), bytes.to_vec())];
+        self.replace_files(files).await
+    }
+
+    async fn replace_files(&self, files: Vec<(PathBuf, Vec<u8>)>) -> DiskResult<()> {
+        let (mut written, mut paths) = (Vec::new(), Vec::new());
+        for (path, bytes) in files {
+            let temporary = super::temporary_path(&path);
+            match self.remove(&temporary).await {
+                Err(error) if !error.is_missing() => return Err(error),
+                _ => {}
+            }
+            let file = self.open(&temporary, OpenMode::Create).await?;
+            file.write_any(0, bytes, false).await?;
+            written.push(file);
+            paths.push(path);
         }
-        let file = self.open(&temporary, OpenMode::Create).await?;
-        file.write_any(0, bytes.to_vec(), false).await?;
-        file.sync().await?;
-        self.rename(&temporary, path).await?;
-        self.sync_dir(path.parent().unwrap_or(Path::new(""))).await
+        for file in written {
+            file.sync().await?;
+        }
+        for path in &paths {
+            self.rename(&super::temporary_path(path), path).await?;
+        }
+        let dirs = paths.iter().filter_map(|path| path.parent());
+        let dirs: BTreeSet<PathBuf> = dirs.map(Path::to_path_buf).collect();
+        self.sync_dirs(&dirs.into_iter().collect::<Vec<_>>()).await
     }
 
     async fn sync_dir(&self, dir: &Path) -> DiskResult<()> {

@@ -107,6 +107,31 @@ fn replace_file_is_all_or_nothing() {
 }
 
 #[test]
+fn of_many_files_each_is_all_or_nothing() {
+    let (mut kept, mut replaced) = (0, 0);
+    for cut in 0..60 {
+        let disk = MemoryDisk::new(cut);
+        let all = |text: &[u8]| {
+            let file = |name: &str| (name.into(), text.to_vec());
+            ["a", "b", "c"].map(file).to_vec()
+        };
+        block_on(cut, disk.replace_files(all(b"old"))).unwrap();
+        disk.freeze_at(disk.operations() + cut % 16);
+        let mut executor = Executor::new(cut);
+        let _ = executor.run(disk.replace_files(all(b"newer")), 1000);
+        let disk = disk.crash(cut);
+        for name in ["a", "b", "c"] {
+            match &*block_on(cut, disk.read_file(Path::new(name))).unwrap() {
+                b"old" => kept += 1,
+                b"newer" => replaced += 1,
+                other => panic!("torn: {other:?}"),
+            }
+        }
+    }
+    assert!(kept > 0 && replaced > 0);
+}
+
+#[test]
 fn a_failed_flush_is_told_and_later_ones_succeed() {
     let disk = MemoryDisk::new(7);
     block_on(7, async {
