@@ -170,10 +170,6 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
     ("offsets.commit.timeout.ms", Treatment::Instead(NO_GROUPS)),
     ("offsets.load.buffer.size", Treatment::Instead(NO_GROUPS)),
     (
-        "offsets.retention.check.interval.ms",
-        Treatment::Instead(NO_GROUPS),
-    ),
-    (
         "offsets.topic.compression.codec",
         Treatment::Instead("offsets are written uncompressed"),
     ),

@@ -242,6 +242,8 @@ kafka_section!(
         offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes",
         /// Minutes an empty group's offsets are kept.
         offsets_retention_minutes: i32 = "offsets.retention.minutes",
+        /// Milliseconds between two looks for offsets that have expired.
+        offsets_retention_check_interval_ms: i64 = "offsets.retention.check.interval.ms",
         /// Bytes of an offset commit's metadata text.
         offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes",
         /// Partitions of `__transaction_state`.

@@ -38,3 +38,45 @@ pub fn group_config(broker: &BrokerConfigs, image: &Image) -> GroupConfig {
         ..base
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use thalweg_config::kafka::{Treatment, treatment};
+    use thalweg_config::{Sources, load};
+
+    use crate::runtime::facts::broker_configs;
+
+    use super::*;
+
+    #[test]
+    fn each_key_that_groups_obey_is_taken_without_a_warning_and_has_its_effect() {
+        const KEYS: &[&str] = &[
+            "group.min.session.timeout.ms",
+            "group.max.session.timeout.ms",
+            "group.max.size",
+            "group.initial.rebalance.delay.ms",
+            "offset.metadata.max.bytes",
+            "offsets.retention.minutes",
+            "offsets.retention.check.interval.ms",
+        ];
+        let config = |set: &[String]| {
+            let sources = Sources {
+                set,
+                ..Sources::default()
+            };
+            let loaded = load(&sources).unwrap();
+            assert_eq!(loaded.warnings.problems, []);
+            group_config(
+                &broker_configs(&loaded, &BTreeMap::new()),
+                &Image::default(),
+            )
+        };
+        let base = config(&[]);
+        for key in KEYS {
+            assert_eq!(treatment(key), Treatment::Honoured, "{key}");
+            assert_ne!(config(&[format!("{key}=7001")]), base, "{key}");
+        }
+    }
+}

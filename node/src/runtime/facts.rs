@@ -146,7 +146,9 @@ fn identity(
     ])
 }
 
-fn broker_configs(loaded: &Loaded, identity: &BTreeMap<&str, String>) -> BrokerConfigs {
+/// Kafka's broker keys as this node was started with them, and what `identity` says of it.
+#[must_use]
+pub fn broker_configs(loaded: &Loaded, identity: &BTreeMap<&str, String>) -> BrokerConfigs {
     let value = |config: thalweg_config::kafka::BrokerConfig| {
         let set = (config.origin != Origin::Default).then(|| config.value.clone());
         let own = identity.get(config.key.name).cloned();
