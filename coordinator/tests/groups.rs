@@ -449,6 +449,38 @@ fn heartbeats_and_commits_keep_a_member_alive_and_silence_does_not() {
 }
 
 #[test]
+fn setting_the_wall_clock_ends_no_session_and_prolongs_none() {
+    for hour in [3_600_000, -3_600_000] {
+        let mut world = World::new(config());
+        let id = stable(&mut world);
+        let beat = HeartbeatRequest {
+            group_id: "g".into(),
+            generation_id: 1,
+            member_id: id.as_str().into(),
+            group_instance_id: None,
+        };
+        world.set_wall(hour);
+        assert!(world.shard.tick(world.now).is_none(), "nothing is due");
+        let token = world.heartbeat(4, &beat);
+        assert_eq!(code(&world, token), ErrorCode::None);
+        // Records say what the clock on the wall says.
+        world.commit(9, &commit_request(&id, 1, 5));
+        let logged = world.shard.logged_group("g").unwrap();
+        let committed = logged.offsets.get("t1", 3).unwrap();
+        assert_eq!(committed.commit_timestamp, world.now.wall.0);
+        world.pass(9_999);
+        let generation = |world: &World| {
+            let logged = world.shard.logged_group("g").unwrap();
+            logged.generation.as_ref().unwrap().members.len()
+        };
+        assert_eq!(generation(&world), 1);
+        world.pass(1);
+        let token = world.heartbeat(4, &beat);
+        assert_eq!(code(&world, token), ErrorCode::UnknownMemberId);
+    }
+}
+
+#[test]
 fn the_first_rebalance_is_delayed_again_by_each_member_up_to_the_rebalance_timeout() {
     let mut world = World::new(GroupConfig {
         initial_rebalance_delay_ms: 3_000,
@@ -1352,8 +1384,8 @@ fn offsets_of_members_expire_only_where_no_member_wants_the_topic() {
         member_id: id.as_str().into(),
         group_instance_id: None,
     };
-    let start = world.now.0;
-    while world.now.0 < start + 8 * DAY {
+    let start = world.now.wall.0;
+    while world.now.wall.0 < start + 8 * DAY {
         world.pass(9_000);
         let token = world.heartbeat(4, &beat);
         assert_eq!(code(&world, token), ErrorCode::None);
@@ -1392,7 +1424,7 @@ fn a_sweep_goes_in_steps_and_is_tried_again() {
         world.commit(9, &request);
     }
     world.refusal = Some(ErrorCode::KafkaStorageError);
-    world.now.0 += 7 * DAY;
+    world.oversleep(7 * DAY);
     let mut largest = 0;
     while let Some(step) = world.shard.tick(world.now) {
         largest = largest.max(step.records().len());
@@ -1424,7 +1456,7 @@ fn a_group_of_many_offsets_expires_in_steps() {
     }
     world.commit(9, &request);
     assert_eq!(world.log.len(), 1_600);
-    world.now.0 += 8 * DAY;
+    world.oversleep(8 * DAY);
     let mut sizes = Vec::new();
     while let Some(step) = world.shard.tick(world.now) {
         sizes.push(step.records().len());
@@ -1446,7 +1478,7 @@ fn tombstones_of_one_step_fit_into_a_batch() {
         };
         world.commit(9, &request);
     }
-    world.now.0 += 8 * DAY;
+    world.oversleep(8 * DAY);
     while let Some(step) = world.shard.tick(world.now) {
         let bytes: usize = step.records().iter().map(|record| record.key.len()).sum();
         assert!(bytes <= 600_000, "{bytes}");

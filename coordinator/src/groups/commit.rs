@@ -22,6 +22,7 @@ use super::logged::Committed;
 use super::record::OffsetPlace;
 use super::shard::GroupShard;
 use super::step::{Answer, Caller, Pending, Scene, Step};
+use super::time::Moment;
 
 /// The first version that names topics by id.
 const TOPIC_ID_VERSION: i16 = 10;
@@ -62,7 +63,7 @@ impl GroupShard {
             Ok(()) => {
                 self.show_life(request, scene.now);
                 for one in &valid {
-                    let code = self.propose_offset(request, one, scene.now, &mut step);
+                    let code = self.propose_offset(request, one, scene.now.wall, &mut step);
                     answer.add(one.topic, one.partition.partition_index, code);
                 }
             }
@@ -95,7 +96,7 @@ impl GroupShard {
     }
 
     /// A commit is a sign of life like a heartbeat.
-    fn show_life(&mut self, request: &OffsetCommitRequestView<'_>, now: TimestampMs) {
+    fn show_life(&mut self, request: &OffsetCommitRequestView<'_>, now: Moment) {
         if let Some(mut work) = self.work(request.group_id, now)
             && matches!(work.live.phase, Phase::Stable | Phase::Preparing { .. })
         {

@@ -7,9 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use thalweg_wire::ids::TimestampMs;
-
 use super::live::Member;
+use super::time::Steady;
 
 /// What may be due.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -29,37 +28,32 @@ pub(super) enum Due {
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    queue: BTreeSet<(TimestampMs, Due)>,
+    queue: BTreeSet<(Steady, Due)>,
 }
 
 impl Deadlines {
-    pub(super) fn next(&self) -> Option<TimestampMs> {
+    pub(super) fn next(&self) -> Option<Steady> {
         self.queue.first().map(|(at, _)| *at)
     }
 
     /// The first entry whose time has come.
-    pub(super) fn pop(&mut self, now: TimestampMs) -> Option<(TimestampMs, Due)> {
+    pub(super) fn pop(&mut self, now: Steady) -> Option<(Steady, Due)> {
         if self.next()? > now {
             return None;
         }
         self.queue.pop_first()
     }
 
-    pub(super) fn push(&mut self, at: TimestampMs, due: Due) {
+    pub(super) fn push(&mut self, at: Steady, due: Due) {
         self.queue.insert((at, due));
     }
 
     /// Gives a member until then.
-    pub(super) fn allow(&mut self, group: &Arc<str>, member: &mut Member, until: TimestampMs) {
+    pub(super) fn allow(&mut self, group: &Arc<str>, member: &mut Member, until: Steady) {
         member.deadline = until;
         if member.queued.is_none_or(|queued| until < queued) {
             member.queued = Some(until);
             self.push(until, Due::Member(group.clone(), member.id.clone()));
         }
     }
-}
-
-/// The time that many milliseconds on.
-pub(super) fn after(now: TimestampMs, ms: i64) -> TimestampMs {
-    TimestampMs(now.0.saturating_add(ms))
 }

@@ -17,11 +17,12 @@ use thalweg_wire::ids::{TimestampMs, Uuid};
 
 use super::admin::{push_group_tombstone, push_tombstone};
 use super::config::TOMBSTONES_PER_STEP;
-use super::deadlines::{Due, after};
+use super::deadlines::Due;
 use super::live::Phase;
 use super::logged::Committed;
 use super::shard::{Group, GroupShard};
 use super::step::{Step, Then};
+use super::time::Moment;
 
 /// Groups looked at in one step.
 const GROUPS_PER_STEP: usize = 10_000;
@@ -67,16 +68,16 @@ enum Reason {
 impl GroupShard {
     /// Topics have been deleted: their offsets go with the next ticks. Offsets that were committed for a later
     /// topic of that name stay.
-    pub fn topics_deleted(&mut self, topics: &[(Uuid, &str)], now: TimestampMs) {
+    pub fn topics_deleted(&mut self, topics: &[(Uuid, &str)], now: Moment) {
         let topics = topics.iter().map(|(id, name)| (*id, Box::from(*name)));
         let reason = Reason::Topics(topics.collect());
         self.sweep.walks.push_back(Walk::new(reason));
-        self.deadlines.push(now, Due::More);
+        self.deadlines.push(now.steady, Due::More);
     }
 
-    pub(super) fn begin_sweep(&mut self, now: TimestampMs) -> Step {
+    pub(super) fn begin_sweep(&mut self, now: Moment) -> Step {
         self.deadlines
-            .push(after(now, self.config.expiry_interval_ms), Due::Sweep);
+            .push(now.steady.after(self.config.expiry_interval_ms), Due::Sweep);
         let under_way = self
             .sweep
             .walks
@@ -84,13 +85,13 @@ impl GroupShard {
             .any(|walk| matches!(walk.reason, Reason::Time));
         if !under_way {
             self.sweep.walks.push_back(Walk::new(Reason::Time));
-            self.deadlines.push(now, Due::More);
+            self.deadlines.push(now.steady, Due::More);
         }
         Step::new()
     }
 
     /// The next step of the walk that began first.
-    pub(super) fn sweep_on(&mut self, now: TimestampMs) -> Step {
+    pub(super) fn sweep_on(&mut self, now: Moment) -> Step {
         let mut step = Step::new();
         let Some(mut walk) = self.sweep.walks.pop_front() else {
             return step;
@@ -106,7 +107,7 @@ impl GroupShard {
         while let Some((id, group)) = rest.next_if(|_| left > 0) {
             left -= 1;
             match &walk.reason {
-                Reason::Time => expire(id, group, (now, retention), &mut room),
+                Reason::Time => expire(id, group, (now.wall, retention), &mut room),
                 Reason::Topics(topics) => forget(id, group, topics, &mut room),
             }
             if room.is_full {
@@ -120,22 +121,22 @@ impl GroupShard {
     }
 
     /// The log has taken a step of a walk.
-    pub(super) fn walk_on(&mut self, walk: Walk, now: TimestampMs) {
+    pub(super) fn walk_on(&mut self, walk: Walk, now: Moment) {
         if !walk.is_done {
             self.sweep.walks.push_front(walk);
         }
         if !self.sweep.walks.is_empty() {
-            self.deadlines.push(now, Due::More);
+            self.deadlines.push(now.steady, Due::More);
         }
     }
 
     /// The log has refused a step of a walk.
-    pub(super) fn put_off(&mut self, walk: Walk, now: TimestampMs) {
+    pub(super) fn put_off(&mut self, walk: Walk, now: Moment) {
         if matches!(walk.reason, Reason::Topics(_)) {
             self.sweep.walks.push_back(Walk::new(walk.reason));
         }
         if !self.sweep.walks.is_empty() {
-            self.deadlines.push(after(now, RETRY_MS), Due::More);
+            self.deadlines.push(now.steady.after(RETRY_MS), Due::More);
         }
     }
 }

@@ -8,17 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use thalweg_wire::ids::{TimestampMs, Uuid};
+use thalweg_wire::ids::Uuid;
 use thalweg_wire::messages::join_group_request::JoinGroupRequestView;
 use thalweg_wire::messages::join_group_response::JoinGroupResponse;
 
 use crate::error::ErrorCode;
 
-use super::deadlines::{Due, after};
+use super::deadlines::Due;
 use super::live::{Live, Member, MemberNews, Phase};
 use super::record;
 use super::shard::{Group, GroupShard};
 use super::step::{Answer, Asker, Caller, Pending, Replaced, Step, Then};
+use super::time::Moment;
 use super::work::{Work, generation_for, refused_join};
 
 /// The first version in which a dynamic member must know its id.
@@ -83,7 +84,7 @@ impl GroupShard {
         &mut self,
         caller: &Caller<'_>,
         request: &JoinGroupRequestView<'_>,
-        now: TimestampMs,
+        now: Moment,
     ) -> Step {
         let timeout = request.session_timeout_ms;
         let bounds = self.config.session_timeout_ms_min..=self.config.session_timeout_ms_max;
@@ -111,10 +112,10 @@ impl GroupShard {
         &mut self,
         request: &JoinGroupRequestView<'_>,
         joining: &Joining<'_>,
-        now: TimestampMs,
+        now: Moment,
     ) -> Step {
         let id: Arc<str> = request.group_id.into();
-        let live = Live::empty(Some(now));
+        let live = Live::empty(Some(now.wall));
         let empty = live.to_logged(&BTreeMap::new());
         let group = Group {
             logged: super::logged::Logged::default(),
@@ -140,7 +141,7 @@ impl GroupShard {
         &mut self,
         request: &JoinGroupRequestView<'_>,
         joining: &Joining<'_>,
-        now: TimestampMs,
+        now: Moment,
     ) -> Step {
         let uuid = (self.ids)();
         let Some(mut work) = self.work(request.group_id, now) else {
@@ -225,7 +226,10 @@ impl Work<'_> {
             self.refuse_join(Some(joining.asker), "", ErrorCode::GroupMaxSizeReached);
             return;
         }
-        let until = after(self.now, i64::from(joining.news.session_timeout_ms));
+        let until = self
+            .now
+            .steady
+            .after(i64::from(joining.news.session_timeout_ms));
         self.deadlines
             .push(until, Due::Member(self.id.clone(), id.clone()));
         self.refuse_join(Some(joining.asker), &id, ErrorCode::MemberIdRequired);

@@ -25,6 +25,7 @@ use crate::error::ErrorCode;
 use super::logged::{Generation, LoggedMember, time_or_none};
 use super::shard::Waiters;
 use super::step::Asker;
+use super::time::Steady;
 
 /// Where a group stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,9 +74,9 @@ pub(super) struct Member {
     /// Who is to be told the assignment.
     pub(super) sync: Option<Asker>,
     /// When it is given up. Moves with every sign of life.
-    pub(super) deadline: TimestampMs,
+    pub(super) deadline: Steady,
     /// The entry that the deadlines' queue holds for it, at or before `deadline`.
-    pub(super) queued: Option<TimestampMs>,
+    pub(super) queued: Option<Steady>,
 }
 
 impl Member {
@@ -98,7 +99,7 @@ impl Member {
             is_new: true,
             join: None,
             sync: None,
-            deadline: TimestampMs::NONE,
+            deadline: Steady::default(),
             queued: None,
         }
     }
@@ -133,7 +134,7 @@ impl Member {
             is_new: false,
             join: None,
             sync: None,
-            deadline: TimestampMs::NONE,
+            deadline: Steady::default(),
             queued: None,
         }
     }
@@ -142,7 +143,7 @@ impl Member {
 /// When the collecting of members ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct JoinDue {
-    pub(super) at: TimestampMs,
+    pub(super) at: Steady,
     /// In a group's first rebalance: the delay that is running and what may still be added to it.
     pub(super) first: Option<FirstDelay>,
 }
@@ -167,7 +168,7 @@ pub(super) struct Live {
     members: BTreeMap<Arc<str>, Member>,
     instances: BTreeMap<Arc<str>, Arc<str>>,
     /// Ids that were given out and have not come back yet, each with its end.
-    pub(super) pending: BTreeMap<Arc<str>, TimestampMs>,
+    pub(super) pending: BTreeMap<Arc<str>, Steady>,
     /// Members of the generation whose SyncGroup has not come.
     pub(super) unsynced: BTreeSet<Arc<str>>,
     /// A member came during the delay of the first rebalance, which is therefore prolonged.
@@ -175,7 +176,7 @@ pub(super) struct Live {
     /// Topics that the members want; none if that is unknown.
     pub(super) subscribed: Option<BTreeSet<Box<str>>>,
     pub(super) join_due: Option<JoinDue>,
-    pub(super) sync_due: Option<TimestampMs>,
+    pub(super) sync_due: Option<Steady>,
     joining: usize,
     /// How many members support each protocol.
     pub(super) supported: BTreeMap<Arc<str>, usize>,

@@ -23,8 +23,7 @@
 //! - What the log accepted is either committed later, or the shard is unloaded: there is no third way. So
 //!   `accepted` changes the state at once, and replies wait for the high watermark instead: each names the
 //!   offset it waits for. That goes for answers that only read, too: nothing is shown before it is committed.
-//! - `now` is one clock for deadlines and for times in records: wall time that runs steadily. A clock that is set
-//!   an hour forward would end every session at once, so the node must not pass such a jump on.
+//! - `now` is two clocks ([`time`]): one that only runs, for deadlines, and wall time, for records.
 //! - A reply whose offset will never be committed is given as `answer.refused(code)`.
 //! - End (leadership lost, journal poisoned): `unload`, which answers everybody who waits.
 //!
@@ -37,6 +36,7 @@ mod record;
 mod logged;
 mod live;
 mod protocols;
+pub mod time;
 pub mod step;
 mod deadlines;
 mod work;

@@ -1,6 +1,5 @@
 //! Heartbeat and LeaveGroup.
 
-use thalweg_wire::ids::TimestampMs;
 use thalweg_wire::messages::heartbeat_request::HeartbeatRequestView;
 use thalweg_wire::messages::heartbeat_response::HeartbeatResponse;
 use thalweg_wire::messages::leave_group_request::{LeaveGroupRequestView, MemberIdentity};
@@ -11,6 +10,7 @@ use crate::error::ErrorCode;
 use super::live::Phase;
 use super::shard::GroupShard;
 use super::step::{Answer, Caller, Pending, Step};
+use super::time::Moment;
 use super::work::Work;
 
 /// The first version in which several members leave at once.
@@ -22,7 +22,7 @@ impl GroupShard {
         &mut self,
         caller: &Caller<'_>,
         request: &HeartbeatRequestView<'_>,
-        now: TimestampMs,
+        now: Moment,
     ) -> Step {
         let code = self.beat(request, now);
         let answer = HeartbeatResponse {
@@ -32,7 +32,7 @@ impl GroupShard {
         Step::answer(caller.asker(), Answer::Heartbeat(answer), false)
     }
 
-    fn beat(&mut self, request: &HeartbeatRequestView<'_>, now: TimestampMs) -> ErrorCode {
+    fn beat(&mut self, request: &HeartbeatRequestView<'_>, now: Moment) -> ErrorCode {
         if request.group_id.is_empty() {
             return ErrorCode::InvalidGroupId;
         }
@@ -59,7 +59,7 @@ impl GroupShard {
         &mut self,
         caller: &Caller<'_>,
         request: &LeaveGroupRequestView<'_>,
-        now: TimestampMs,
+        now: Moment,
     ) -> Step {
         let to = caller.asker();
         if request.group_id.is_empty() {

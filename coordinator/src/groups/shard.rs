@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use thalweg_wire::ids::{Offset, ProducerId, TimestampMs, Uuid};
+use thalweg_wire::ids::{Offset, ProducerId, Uuid};
 
 use crate::error::ErrorCode;
 
 use super::config::GroupConfig;
-use super::deadlines::{Deadlines, Due, after};
+use super::deadlines::{Deadlines, Due};
 use super::expire::Sweep;
 use super::live::Live;
 use super::logged::{Committed, Generation, Logged};
 use super::record::{Entry, ReplayError, read};
 use super::step::{Answer, Asker, Pending, Record, Reply, Step, Then};
+use super::time::{Moment, Steady};
 use super::work::Work;
 
 /// Gives random ids, of which member ids are made.
@@ -120,7 +121,7 @@ impl GroupShard {
 
     /// Everything below the high watermark has been replayed: the groups come to life, and every member is given
     /// one session timeout to show up. `end` is the log's end.
-    pub fn loaded(&mut self, end: Offset, now: TimestampMs) {
+    pub fn loaded(&mut self, end: Offset, now: Moment) {
         self.log_end = end;
         let ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for id in ids {
@@ -136,7 +137,7 @@ impl GroupShard {
             debug_assert!(work.step.records.is_empty() && work.step.replies.is_empty());
         }
         self.deadlines
-            .push(after(now, self.config.expiry_interval_ms), Due::Sweep);
+            .push(now.steady.after(self.config.expiry_interval_ms), Due::Sweep);
     }
 
     /// This node is not the coordinator of these groups any more: everybody who waits is told so.
@@ -164,7 +165,7 @@ impl GroupShard {
     /// # Panics
     /// If a record of our own making cannot be read.
     #[must_use]
-    pub fn accepted(&mut self, step: Step, base: Offset, now: TimestampMs) -> Vec<Reply> {
+    pub fn accepted(&mut self, step: Step, base: Offset, now: Moment) -> Vec<Reply> {
         self.apply(&step.records, base);
         let mut replies = step.replies;
         match step.then {
@@ -187,7 +188,7 @@ impl GroupShard {
     /// The log has refused the step's records, and none of them will ever be in it. `code` is what a producer
     /// would have been told (`KAFKA_STORAGE_ERROR`, `NOT_LEADER_OR_FOLLOWER`, ...).
     #[must_use]
-    pub fn refused(&mut self, step: Step, code: ErrorCode, now: TimestampMs) -> Vec<Reply> {
+    pub fn refused(&mut self, step: Step, code: ErrorCode, now: Moment) -> Vec<Reply> {
         let code = coordinator_code(code);
         let mut replies = Vec::new();
         for pending in step.replies {
@@ -222,13 +223,13 @@ impl GroupShard {
 
     /// When [`Self::tick`] has something to do next.
     #[must_use]
-    pub fn next_due(&self) -> Option<TimestampMs> {
+    pub fn next_due(&self) -> Option<Steady> {
         self.deadlines.next()
     }
 
     /// Does the next thing that is due; to be called until it gives nothing.
-    pub fn tick(&mut self, now: TimestampMs) -> Option<Step> {
-        let (at, due) = self.deadlines.pop(now)?;
+    pub fn tick(&mut self, now: Moment) -> Option<Step> {
+        let (at, due) = self.deadlines.pop(now.steady)?;
         let step = match due {
             Due::Join(group) => self.on_group(&group, now, |work| work.join_is_due(at)),
             Due::Sync(group) => self.on_group(&group, now, |work| work.sync_is_due(at)),
@@ -280,7 +281,7 @@ impl GroupShard {
     }
 
     /// A group to be worked on.
-    pub(super) fn work(&mut self, id: &str, now: TimestampMs) -> Option<Work<'_>> {
+    pub(super) fn work(&mut self, id: &str, now: Moment) -> Option<Work<'_>> {
         let id = self.group_id(id);
         let group = self.groups.get_mut(&id)?;
         Some(Work {
@@ -294,7 +295,7 @@ impl GroupShard {
         })
     }
 
-    fn on_group(&mut self, id: &str, now: TimestampMs, what: impl FnOnce(&mut Work<'_>)) -> Step {
+    fn on_group(&mut self, id: &str, now: Moment, what: impl FnOnce(&mut Work<'_>)) -> Step {
         let Some(mut work) = self.work(id, now) else {
             return Step::new();
         };
@@ -303,12 +304,7 @@ impl GroupShard {
     }
 
     /// What follows from the log's verdict: replies, and never more records.
-    fn settle(
-        &mut self,
-        id: &str,
-        now: TimestampMs,
-        what: impl FnOnce(&mut Work<'_>),
-    ) -> Vec<Pending> {
+    fn settle(&mut self, id: &str, now: Moment, what: impl FnOnce(&mut Work<'_>)) -> Vec<Pending> {
         let step = self.on_group(id, now, what);
         assert!(
             step.records.is_empty(),

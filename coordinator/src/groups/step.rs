@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thalweg_wire::ids::{Offset, TimestampMs};
+use thalweg_wire::ids::Offset;
 use thalweg_wire::messages::delete_groups_response::DeletableGroupResult;
 use thalweg_wire::messages::describe_groups_response::DescribedGroup;
 use thalweg_wire::messages::heartbeat_response::HeartbeatResponse;
@@ -23,6 +23,7 @@ use crate::metadata::image::Image;
 
 use super::expire::Walk;
 use super::live::MemberNews;
+use super::time::Moment;
 
 /// Names one request that waits for its answer. The node chooses it; each gets exactly one reply.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -45,7 +46,7 @@ pub struct Caller<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
     /// The time.
-    pub now: TimestampMs,
+    pub now: Moment,
     /// Topics by id and name.
     pub image: &'a Image,
 }

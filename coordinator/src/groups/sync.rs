@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thalweg_wire::ids::TimestampMs;
 use thalweg_wire::messages::sync_group_request::SyncGroupRequestView;
 
 use crate::error::ErrorCode;
@@ -11,6 +10,7 @@ use crate::error::ErrorCode;
 use super::live::{Live, Phase};
 use super::shard::GroupShard;
 use super::step::{Answer, Caller, Step, Then};
+use super::time::Moment;
 use super::work::{Work, refused_sync};
 
 /// From this version on a member must say which protocol it believes in.
@@ -22,7 +22,7 @@ impl GroupShard {
         &mut self,
         caller: &Caller<'_>,
         request: &SyncGroupRequestView<'_>,
-        now: TimestampMs,
+        now: Moment,
     ) -> Step {
         let named = request.protocol_type.is_some() && request.protocol_name.is_some();
         if caller.version >= PROTOCOL_VERSION && !named {

@@ -6,18 +6,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thalweg_wire::ids::TimestampMs;
 use thalweg_wire::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
 use thalweg_wire::messages::sync_group_response::SyncGroupResponse;
 
 use crate::error::ErrorCode;
 
 use super::config::{GroupConfig, NEW_MEMBER_JOIN_MS};
-use super::deadlines::{Deadlines, Due, after};
+use super::deadlines::{Deadlines, Due};
 use super::live::{FirstDelay, JoinDue, Live, Member, MemberNews, Phase, Removed};
 use super::logged::Logged;
 use super::record;
 use super::step::{Answer, Asker, Pending, Replaced, Step};
+use super::time::{Moment, Steady};
 
 /// One group at work.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Work<'a> {
     pub(super) live: &'a mut Live,
     pub(super) config: &'a GroupConfig,
     pub(super) deadlines: &'a mut Deadlines,
-    pub(super) now: TimestampMs,
+    pub(super) now: Moment,
     pub(super) step: Step,
 }
 
@@ -89,7 +89,7 @@ impl Work<'_> {
         self.live.unsynced.clear();
         self.live.sync_due = None;
         let first = self.live.phase == Phase::Empty;
-        self.live.enter(Phase::Preparing { first }, self.now);
+        self.live.enter(Phase::Preparing { first }, self.now.wall);
         if first {
             let delay_ms = self.config.initial_rebalance_delay_ms;
             let remaining_ms = (self.live.rebalance_timeout_ms() - delay_ms).max(0);
@@ -122,7 +122,7 @@ impl Work<'_> {
     }
 
     /// Time to join is up.
-    pub(super) fn join_is_due(&mut self, at: TimestampMs) {
+    pub(super) fn join_is_due(&mut self, at: Steady) {
         let Some(due) = self.live.join_due.filter(|due| due.at == at) else {
             return;
         };
@@ -147,7 +147,7 @@ impl Work<'_> {
     }
 
     fn set_join_due(&mut self, ms: i64, first: Option<FirstDelay>) {
-        let at = after(self.now, ms);
+        let at = self.now.steady.after(ms);
         self.live.join_due = Some(JoinDue { at, first });
         self.deadlines.push(at, Due::Join(self.id.clone()));
     }
@@ -171,14 +171,14 @@ impl Work<'_> {
         self.live.protocol = self.live.choose_protocol();
         self.live.subscribed = self.live.read_subscriptions();
         if self.live.len() == 0 {
-            self.live.enter(Phase::Empty, self.now);
+            self.live.enter(Phase::Empty, self.now.wall);
             self.log_generation(&BTreeMap::new());
         } else {
             assert!(
                 self.live.protocol.is_some(),
                 "members have a protocol in common"
             );
-            self.live.enter(Phase::Completing, self.now);
+            self.live.enter(Phase::Completing, self.now.wall);
             self.announce();
         }
     }
@@ -201,7 +201,7 @@ impl Work<'_> {
             self.allow_session(&id);
             self.live.unsynced.insert(id);
         }
-        let at = after(self.now, self.live.rebalance_timeout_ms());
+        let at = self.now.steady.after(self.live.rebalance_timeout_ms());
         self.live.sync_due = Some(at);
         self.deadlines.push(at, Due::Sync(self.id.clone()));
     }
@@ -215,7 +215,7 @@ impl Work<'_> {
 /// Members come and go.
 impl Work<'_> {
     /// A member or a pending one has been silent.
-    pub(super) fn member_is_due(&mut self, id: &Arc<str>, at: TimestampMs) {
+    pub(super) fn member_is_due(&mut self, id: &Arc<str>, at: Steady) {
         if let Some(until) = self.live.pending.get(id) {
             if *until == at {
                 self.live.pending.remove(id);
@@ -231,7 +231,7 @@ impl Work<'_> {
             return;
         };
         member.queued = None;
-        if member.deadline > self.now {
+        if member.deadline > self.now.steady {
             let until = member.deadline;
             self.deadlines.allow(&self.id, member, until);
         } else if !member.is_excused() {
@@ -241,7 +241,7 @@ impl Work<'_> {
     }
 
     /// Time to sync is up: members of the generation who did not are out.
-    pub(super) fn sync_is_due(&mut self, at: TimestampMs) {
+    pub(super) fn sync_is_due(&mut self, at: Steady) {
         if self.live.sync_due != Some(at) {
             return;
         }
@@ -281,7 +281,7 @@ impl Work<'_> {
     }
 
     fn allow(&mut self, id: &str, ms: i64) {
-        let until = after(self.now, ms);
+        let until = self.now.steady.after(ms);
         if let Some(member) = self.live.member_mut(id) {
             self.deadlines.allow(&self.id, member, until);
         }
@@ -304,7 +304,7 @@ impl Work<'_> {
             member.assignment = assignments.get(&member.id).cloned().unwrap_or_default();
         }
         self.propagate(Ok(()));
-        self.live.enter(Phase::Stable, self.now);
+        self.live.enter(Phase::Stable, self.now.wall);
     }
 
     /// The log refused the leader's assignment: everybody is to join again.

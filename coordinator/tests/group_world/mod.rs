@@ -14,6 +14,7 @@ use thalweg_coordinator::groups::config::GroupConfig;
 use thalweg_coordinator::groups::fetch::wanted;
 use thalweg_coordinator::groups::shard::GroupShard;
 use thalweg_coordinator::groups::step::{Answer, Caller, Record, Reply, Scene, Step, Token};
+use thalweg_coordinator::groups::time::{Moment, Steady};
 use thalweg_coordinator::metadata::image::Image;
 use thalweg_coordinator::metadata::replay::replay;
 use thalweg_wire::bytes::{Message, Writer};
@@ -55,7 +56,7 @@ pub(crate) struct World {
     pub(crate) shard: GroupShard,
     pub(crate) config: GroupConfig,
     pub(crate) image: Image,
-    pub(crate) now: TimestampMs,
+    pub(crate) now: Moment,
     pub(crate) log: Vec<Logged>,
     /// The high watermark.
     pub(crate) committed: usize,
@@ -149,7 +150,10 @@ fn caller(token: Token, version: i16) -> Caller<'static> {
 impl World {
     pub(crate) fn new(config: GroupConfig) -> Self {
         let ids = Rc::new(Cell::new(0));
-        let now = TimestampMs(1_000_000);
+        let now = Moment {
+            steady: Steady(5_000),
+            wall: TimestampMs(1_000_000),
+        };
         let mut shard = shard(&config, &ids);
         shard.loaded(Offset(0), now);
         Self {
@@ -305,18 +309,34 @@ impl World {
 
     /// Lets time pass, with all that is due on the way.
     pub(crate) fn pass(&mut self, ms: i64) {
-        let end = TimestampMs(self.now.0 + ms);
+        let end = self.now.steady.after(ms);
         while let Some(due) = self.shard.next_due().filter(|due| *due <= end) {
-            self.now = self.now.max(due);
+            self.advance(due);
             if let Some(step) = self.shard.tick(self.now) {
                 self.run(step);
             }
         }
-        self.now = end;
+        self.advance(end);
         assert!(
             self.shard.tick(self.now).is_none(),
             "all that is due is done"
         );
+    }
+
+    fn advance(&mut self, to: Steady) {
+        let ms = (to.0 - self.now.steady.0).max(0);
+        self.now.steady = self.now.steady.after(ms);
+        self.set_wall(ms);
+    }
+
+    /// Somebody sets the wall clock by that much, with nothing done on the way.
+    pub(crate) fn set_wall(&mut self, ms: i64) {
+        self.now.wall = TimestampMs(self.now.wall.0 + ms);
+    }
+
+    /// Time passes and nobody looks.
+    pub(crate) fn oversleep(&mut self, ms: i64) {
+        self.advance(self.now.steady.after(ms));
     }
 
     /// A crash: what is above the high watermark is lost, and so are all who waited.

@@ -20,7 +20,7 @@ use thalweg_wire::batch::{inflate, split};
 use thalweg_wire::ids::{Offset, PartitionId, ProducerId};
 
 use super::part::Part;
-use super::run::{keep_time, wake};
+use super::run::{keep_time, moment, wake};
 use super::settings::group_config;
 use crate::runtime::start::new_id;
 use crate::shard::core::ShardCore;
@@ -75,7 +75,7 @@ pub(super) async fn load<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
             let now = core.host.now();
             // It may have changed while records were read.
             shard.configure(group_config(&core.node.broker_configs, &core.image()));
-            shard.loaded(end, now.wall);
+            shard.loaded(end, moment(now));
             let micros = now.mono.saturating_sub(since) / 1000;
             tracing::debug!(id = %part.id, records = end.0, micros, "groups loaded");
             part.activate(shard);

@@ -12,9 +12,10 @@ use std::rc::Rc;
 use thalweg_coordinator::groups::config::GroupConfig;
 use thalweg_coordinator::groups::shard::GroupShard;
 use thalweg_coordinator::groups::step::{Reply, Scene, Step, Token};
+use thalweg_coordinator::groups::time::{Moment, Steady};
 use thalweg_coordinator::metadata::image::Image;
 use thalweg_wire::error_code::ErrorCode;
-use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
+use thalweg_wire::ids::{Offset, PartitionId};
 
 use super::ask::{Ask, step};
 use super::gather::{PartAnswer, Place};
@@ -42,7 +43,7 @@ pub struct Part {
     waiting: RefCell<VecDeque<Reply>>,
     tokens: Cell<u64>,
     /// What the timer sleeps for.
-    alarm: Cell<Option<TimestampMs>>,
+    alarm: Cell<Option<Steady>>,
     /// A task works the queue.
     pub(super) running: Cell<bool>,
     /// A task watches for replies that will never be due.
@@ -123,12 +124,12 @@ impl Part {
     }
 
     /// Works the next deadline or event, if there is one.
-    pub(super) fn next_step(&self, image: &Image, now: TimestampMs) -> Option<Step> {
+    pub(super) fn next_step(&self, image: &Image, now: Moment) -> Option<Step> {
         let mut state = self.state.borrow_mut();
         let State::Active(shard) = &mut *state else {
             return None;
         };
-        if shard.next_due().is_some_and(|due| due <= now)
+        if shard.next_due().is_some_and(|due| due <= now.steady)
             && let Some(step) = shard.tick(now)
         {
             return Some(step);
@@ -163,7 +164,7 @@ impl Part {
         &self,
         step: Step,
         outcome: Result<Offset, ErrorCode>,
-        now: TimestampMs,
+        now: Moment,
     ) -> Vec<Reply> {
         match &mut *self.state.borrow_mut() {
             State::Active(shard) => match outcome {
@@ -213,7 +214,7 @@ impl Part {
     }
 
     /// The next deadline.
-    pub(super) fn next_due(&self) -> Option<TimestampMs> {
+    pub(super) fn next_due(&self) -> Option<Steady> {
         match &*self.state.borrow() {
             State::Active(shard) => shard.next_due(),
             State::Loading | State::Closed => None,
@@ -221,7 +222,7 @@ impl Part {
     }
 
     /// The timer sleeps for this.
-    pub(super) fn set_alarm(&self, due: Option<TimestampMs>) {
+    pub(super) fn set_alarm(&self, due: Option<Steady>) {
         self.alarm.set(due);
     }
 

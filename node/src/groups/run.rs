@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use thalweg_coordinator::groups::step::Record as GroupRecord;
+use thalweg_coordinator::groups::time::{Moment, Steady};
 use thalweg_storage::disk::Disk;
 use thalweg_storage::error::StoreError;
 use thalweg_storage::log::{AppendContext, Origin};
@@ -20,12 +21,21 @@ use super::load::load;
 use super::part::Part;
 use crate::runtime::effects::summarize;
 use crate::shard::core::ShardCore;
-use crate::shard::host::Queue;
+use crate::shard::host::{Now, Queue};
 use crate::shard::mailbox::Fault;
 use crate::shard::wait::{race, yield_now};
 
 /// Steps that a part works before it lets other tasks run.
 const STEPS_MAX: usize = 32;
+
+/// What groups are told of the time.
+pub(super) fn moment(now: Now) -> Moment {
+    let ms = i64::try_from(now.mono / 1_000_000).unwrap_or(i64::MAX);
+    Moment {
+        steady: Steady(ms),
+        wall: now.wall,
+    }
+}
 
 /// Has the part's queue worked, if nobody does yet.
 pub fn wake<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
@@ -37,7 +47,7 @@ pub fn wake<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
 
 async fn work<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
     let mut steps = 0;
-    while let Some(step) = part.next_step(&core.image(), core.host.now().wall) {
+    while let Some(step) = part.next_step(&core.image(), moment(core.host.now())) {
         let outcome = match step.records() {
             [] => Ok(Offset(0)),
             records => append(&core, part.id, records).await,
@@ -46,7 +56,7 @@ async fn work<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
             tracing::debug!(id = %part.id, %fault, "group records were refused");
             fault.code
         });
-        let replies = part.settle(step, outcome, core.host.now().wall);
+        let replies = part.settle(step, outcome, moment(core.host.now()));
         if part.give(replies, visible(&core, part.id)) {
             watch(&core, &part);
         }
@@ -117,7 +127,8 @@ pub(super) async fn keep_time<D: Disk>(core: Weak<ShardCore<D>>, part: Rc<Part>)
         let due = part.next_due();
         part.set_alarm(due);
         let sleep = due.map(|due| {
-            let left = due.0.saturating_sub(core.host.now().wall.0).max(0);
+            let now = moment(core.host.now()).steady;
+            let left = due.0.saturating_sub(now.0).max(0);
             core.host.sleep(Duration::from_millis(left.unsigned_abs()))
         });
         let Some(sleep) = sleep else {
@@ -129,7 +140,8 @@ pub(super) async fn keep_time<D: Disk>(core: Weak<ShardCore<D>>, part: Rc<Part>)
         drop(core);
         race(sleep, wait).await;
         let Some(core) = weak.upgrade() else { return };
-        if part.next_due().is_none_or(|due| due > core.host.now().wall) {
+        let now = moment(core.host.now()).steady;
+        if part.next_due().is_none_or(|due| due > now) {
             continue;
         }
         // What is due is worked by the part's own task, which then says what is due next.
