@@ -1542,6 +1542,41 @@ fn offsets_of_a_deleted_topic_go_and_those_of_its_successor_stay() {
 }
 
 #[test]
+fn a_deletion_that_was_missed_is_found_at_the_load() {
+    let mut world = World::new(config());
+    world.commit(9, &commit_request("", -1, 5));
+    for (topic, version) in [("t2", 9), ("t3", 10)] {
+        let mut other = commit_request("", -1, 6);
+        other.topics[0].name = topic.into();
+        other.topics[0].topic_id = match topic {
+            "t2" => Uuid::ZERO,
+            _ => topic_id(3),
+        };
+        world.commit(version, &other);
+    }
+    // While nobody looks, t1 is made again and t3 is deleted.
+    world.image = thalweg_coordinator::metadata::image::Image::default();
+    group_world::add_topic(&mut world.image, "t1", topic_id(7));
+    group_world::add_topic(&mut world.image, "t2", topic_id(2));
+    world.crash();
+    world.refusal = Some(ErrorCode::KafkaStorageError);
+    world.pass(0);
+    let left = |world: &World| -> Vec<String> {
+        let logged = world.shard.logged_group("g").unwrap();
+        let topics = logged.offsets.topics();
+        topics.map(|(name, _)| name.to_owned()).collect()
+    };
+    assert_eq!(left(&world), ["t1", "t2", "t3"], "the log refused");
+    world.pass(60_000);
+    assert_eq!(left(&world), ["t2"]);
+    let records = world.log.len();
+    world.crash();
+    world.pass(60_000);
+    assert_eq!(left(&world), ["t2"]);
+    assert_eq!(world.log.len(), records, "once is enough");
+}
+
+#[test]
 fn unloading_answers_everybody_who_waits() {
     let mut world = World::new(config());
     let first = stable(&mut world);

@@ -209,7 +209,7 @@ fn missing(id: &str, version: i16) -> DescribedGroup<'static> {
 /// Tombstones of all that a group has, and of itself.
 fn bury(id: &str, logged: &Logged, step: &mut Step) {
     let mut places = BTreeSet::new();
-    for offsets in std::iter::once(&logged.offsets).chain(logged.open.values()) {
+    for offsets in logged.all_offsets() {
         for (topic, partitions) in offsets.topics() {
             places.extend(partitions.keys().map(|partition| (topic, *partition)));
         }

@@ -3,23 +3,26 @@
 //! A sweep walks all groups every `offsets.retention.check.interval.ms`, a deletion of topics walks them at once;
 //! both in steps of at most [`TOMBSTONES_PER_STEP`] records, so that members do not wait and a batch is never
 //! too large. If the log refuses a step, a sweep leaves the rest to the next one, and deleted topics are tried
-//! again in a while.
+//! again in a while. A deletion that nobody told the shard of (it was not loaded then) is found when it is loaded:
+//! topics that offsets were committed for and that are not there any more.
 //!
 //! An offset expires when its group has had no members for `offsets.retention.minutes`; while there are members,
 //! when it is that old and no member wants its topic; and in a group that only keeps offsets, when it is that old.
 //! A group without members goes with its last offset.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use thalweg_wire::ids::{TimestampMs, Uuid};
 
+use crate::metadata::image::Image;
+
 use super::admin::{push_group_tombstone, push_tombstone};
 use super::config::TOMBSTONES_PER_STEP;
 use super::deadlines::Due;
 use super::live::Phase;
-use super::logged::Committed;
+use super::logged::{Committed, Offsets};
 use super::shard::{Group, GroupShard};
 use super::step::{Step, Then};
 use super::time::Moment;
@@ -63,6 +66,8 @@ enum Reason {
     Time,
     /// These topics are gone.
     Topics(Vec<(Uuid, Box<str>)>),
+    /// These were gone when the shard was loaded, and others may have their names.
+    Missed(BTreeSet<(Uuid, Box<str>)>),
 }
 
 impl GroupShard {
@@ -73,6 +78,31 @@ impl GroupShard {
         let reason = Reason::Topics(topics.collect());
         self.sweep.walks.push_back(Walk::new(reason));
         self.deadlines.push(now.steady, Due::More);
+    }
+
+    /// Offsets that were committed for topics that are not there go with the next ticks. What was committed by name
+    /// alone counts as the present topic's of that name, if there is one.
+    pub(super) fn drop_missing(&mut self, image: &Image, now: Moment) {
+        let mut missed = BTreeSet::new();
+        for group in self.groups.values() {
+            for (name, partitions) in group.logged.all_offsets().flat_map(Offsets::topics) {
+                for id in partitions.values().map(|committed| committed.topic_id) {
+                    let is_there = match id.is_zero() {
+                        true => image.topics.named(name).is_some(),
+                        false => image.topics.get(id).is_some(),
+                    };
+                    if !is_there {
+                        missed.insert((id, Box::from(name)));
+                    }
+                }
+            }
+        }
+        if !missed.is_empty() {
+            self.sweep
+                .walks
+                .push_back(Walk::new(Reason::Missed(missed)));
+            self.deadlines.push(now.steady, Due::More);
+        }
     }
 
     pub(super) fn begin_sweep(&mut self, now: Moment) -> Step {
@@ -108,7 +138,15 @@ impl GroupShard {
             left -= 1;
             match &walk.reason {
                 Reason::Time => expire(id, group, (now.wall, retention), &mut room),
-                Reason::Topics(topics) => forget(id, group, topics, &mut room),
+                Reason::Topics(topics) => {
+                    let gone = topics.iter().map(|(topic, name)| (*topic, &**name));
+                    forget(id, group, gone, Committed::is_of, &mut room);
+                }
+                Reason::Missed(topics) => {
+                    let gone = topics.iter().map(|(topic, name)| (*topic, &**name));
+                    let is_of = |committed: &Committed, topic| committed.topic_id == topic;
+                    forget(id, group, gone, is_of, &mut room);
+                }
             }
             if room.is_full {
                 break;
@@ -132,7 +170,7 @@ impl GroupShard {
 
     /// The log has refused a step of a walk.
     pub(super) fn put_off(&mut self, walk: Walk, now: Moment) {
-        if matches!(walk.reason, Reason::Topics(_)) {
+        if matches!(walk.reason, Reason::Topics(_) | Reason::Missed(_)) {
             self.sweep.walks.push_back(Walk::new(walk.reason));
         }
         if !self.sweep.walks.is_empty() {
@@ -220,11 +258,17 @@ fn age(group: &Group) -> Option<impl Fn(&Committed) -> i64> {
 }
 
 /// Drops the offsets that were committed for topics that are gone.
-fn forget(id: &str, group: &Group, topics: &[(Uuid, Box<str>)], room: &mut Room<'_>) {
+fn forget<'a>(
+    id: &str,
+    group: &Group,
+    topics: impl Iterator<Item = (Uuid, &'a str)>,
+    is_of: impl Fn(&Committed, Uuid) -> bool,
+    room: &mut Room<'_>,
+) {
     for (topic, name) in topics {
-        for offsets in std::iter::once(&group.logged.offsets).chain(group.logged.open.values()) {
+        for offsets in group.logged.all_offsets() {
             for (partition, committed) in offsets.of_topic(name) {
-                if committed.is_of(*topic) {
+                if is_of(committed, topic) {
                     room.bury_offset(id, (name, partition));
                 }
             }

@@ -239,6 +239,11 @@ impl Logged {
             .any(|offsets| offsets.get(topic, partition).is_some())
     }
 
+    /// Its offsets, and those of open transactions.
+    pub(super) fn all_offsets(&self) -> impl Iterator<Item = &Offsets> {
+        std::iter::once(&self.offsets).chain(self.open.values())
+    }
+
     pub(super) fn commit(&mut self, producer: ProducerId, place: (&str, i32), new: Committed) {
         let (topic, partition) = place;
         if producer == ProducerId::NONE {

@@ -17,7 +17,7 @@ use super::expire::Sweep;
 use super::live::Live;
 use super::logged::{Committed, Generation, Logged};
 use super::record::{Entry, ReplayError, read};
-use super::step::{Answer, Asker, Pending, Record, Reply, Step, Then};
+use super::step::{Answer, Asker, Pending, Record, Reply, Scene, Step, Then};
 use super::time::{Moment, Steady};
 use super::work::Work;
 
@@ -120,8 +120,10 @@ impl GroupShard {
     }
 
     /// Everything below the high watermark has been replayed: the groups come to life, and every member is given
-    /// one session timeout to show up. `end` is the log's end.
-    pub fn loaded(&mut self, end: Offset, now: Moment) {
+    /// one session timeout to show up. `end` is the log's end. Offsets of topics that are not in the scene any more
+    /// go with the next ticks: nobody told this shard when they were deleted.
+    pub fn loaded(&mut self, end: Offset, scene: Scene<'_>) {
+        let now = scene.now;
         self.log_end = end;
         let ids: Vec<Arc<str>> = self.groups.keys().cloned().collect();
         for id in ids {
@@ -136,6 +138,7 @@ impl GroupShard {
             }
             debug_assert!(work.step.records.is_empty() && work.step.replies.is_empty());
         }
+        self.drop_missing(scene.image, now);
         self.deadlines
             .push(now.steady.after(self.config.expiry_interval_ms), Due::Sweep);
     }

@@ -155,11 +155,12 @@ impl World {
             wall: TimestampMs(1_000_000),
         };
         let mut shard = shard(&config, &ids);
-        shard.loaded(Offset(0), now);
+        let image = image();
+        shard.loaded(Offset(0), Scene { now, image: &image });
         Self {
             shard,
             config,
-            image: image(),
+            image,
             now,
             log: Vec::new(),
             committed: 0,
@@ -365,7 +366,10 @@ impl World {
         }
         shard.loaded(
             Offset(i64::try_from(self.log.len()).expect("a short log")),
-            self.now,
+            Scene {
+                now: self.now,
+                image: &self.image,
+            },
         );
         shard
     }

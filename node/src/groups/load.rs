@@ -2,14 +2,16 @@
 //!
 //! What was accepted before must be durable first, so that nothing is left behind that could still
 //! become visible. Batches are checked here, since nothing reads them for anyone else. A record that
-//! can't be read fails the part: offsets without it would be invented ones. Deliberately absent:
-//! reading less than all (compaction will see to that).
+//! can't be read fails the load: offsets without it would be invented ones. Until it succeeds, clients
+//! are told that the groups are being loaded. Deliberately absent: reading less than all (compaction
+//! will see to that).
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use thalweg_coordinator::groups::ReplayError;
 use thalweg_coordinator::groups::shard::GroupShard;
+use thalweg_coordinator::groups::step::Scene;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::error::{RequestError, StoreError};
 use thalweg_storage::log::ReadError;
@@ -33,6 +35,10 @@ const READ_BYTES: usize = 512 << 10;
 const INFLATED_BYTES_MAX: usize = 64 << 20;
 /// Before a partition that could not be made is looked for again.
 const MISSING_PAUSE: Duration = Duration::from_millis(200);
+/// Before a load that failed is tried again; each further failure doubles it.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// And no longer than this.
+const RETRY_LAST: Duration = Duration::from_secs(60);
 
 /// Why a part can't be loaded.
 #[derive(Debug)]
@@ -60,36 +66,70 @@ impl std::fmt::Display for LoadError {
     }
 }
 
-/// Reads a part's records; it serves when this returns, or is closed.
+impl LoadError {
+    /// Whether another try would fail as well, until the node is started again.
+    fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(StoreError::Poisoned(_) | StoreError::Stopping)
+        )
+    }
+}
+
+/// Reads a part's records; it serves when this returns, or is closed. What failed is tried again,
+/// later each time: a device that did not answer may answer, and others depend on the outcome.
 pub(super) async fn load<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
-    while core.store.partition(part.id).is_none() {
-        // Not made yet (the disk is full); whoever makes it tries again too.
-        core.host.sleep(MISSING_PAUSE).await;
+    let mut pause = RETRY_FIRST;
+    loop {
+        while core.store.partition(part.id).is_none() {
+            // Not made yet (the disk is full); whoever makes it tries again too.
+            core.host.sleep(MISSING_PAUSE).await;
+            if part.is_closed() {
+                return;
+            }
+        }
+        match load_once(&core, &part).await {
+            Ok(()) => return,
+            Err(error) if error.is_lasting() => {
+                tracing::error!(id = %part.id, %error, "groups can't be loaded");
+                part.close();
+                return;
+            }
+            Err(error) => {
+                let seconds = pause.as_secs();
+                tracing::error!(id = %part.id, %error, seconds, "groups can't be loaded; tried again");
+            }
+        }
+        core.host.sleep(pause).await;
+        pause = (2 * pause).min(RETRY_LAST);
         if part.is_closed() {
             return;
         }
     }
+}
+
+async fn load_once<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) -> Result<(), LoadError> {
     let since = core.host.now().mono;
-    match read_all(&core, &part).await {
-        Ok(Some((mut shard, end))) => {
-            let now = core.host.now();
-            // It may have changed while records were read.
-            shard.configure(group_config(&core.node.broker_configs, &core.image()));
-            shard.loaded(end, moment(now));
-            let micros = now.mono.saturating_sub(since) / 1000;
-            tracing::debug!(id = %part.id, records = end.0, micros, "groups loaded");
-            part.activate(shard);
-            let time = keep_time(Rc::downgrade(&core), Rc::clone(&part));
-            core.host.spawn(Queue::Network, Box::pin(time));
-            wake(&core, &part);
-        }
+    let Some((mut shard, end)) = read_all(core, part).await? else {
         // Closed meanwhile.
-        Ok(None) => {}
-        Err(error) => {
-            tracing::error!(id = %part.id, %error, "groups can't be loaded");
-            part.close();
-        }
-    }
+        return Ok(());
+    };
+    let now = core.host.now();
+    let image = core.image();
+    // It may have changed while records were read.
+    shard.configure(group_config(&core.node.broker_configs, &image));
+    let scene = Scene {
+        now: moment(now),
+        image: &image,
+    };
+    shard.loaded(end, scene);
+    let micros = now.mono.saturating_sub(since) / 1000;
+    tracing::debug!(id = %part.id, records = end.0, micros, "groups loaded");
+    part.activate(shard);
+    let time = keep_time(Rc::downgrade(core), Rc::clone(part));
+    core.host.spawn(Queue::Network, Box::pin(time));
+    wake(core, part);
+    Ok(())
 }
 
 async fn read_all<D: Disk>(

@@ -233,6 +233,20 @@ impl Desk {
         Ok(true)
     }
 
+    /// Whether every offset that was ever committed can be asked for.
+    pub(crate) async fn are_loaded(&self, client: &Client) -> Result<bool, Lost> {
+        let places: Vec<Place> = {
+            let checker = self.checker.borrow();
+            checker.offsets.places.keys().copied().collect()
+        };
+        for place in places {
+            if !self.committed(client, place).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// One look at some offset.
     pub(crate) async fn look_at_offset(&self, client: &Client, group: usize) -> Result<(), Lost> {
         match self.any_partition() {

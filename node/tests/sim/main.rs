@@ -12,6 +12,7 @@ mod groups;
 mod held;
 mod life;
 mod producer;
+mod reload;
 mod workload;
 mod world;
 
