@@ -1212,9 +1212,9 @@ fn most_votes_choose_the_protocol() {
 }
 
 #[test]
-fn groups_are_listed_and_described() {
+fn groups_are_listed() {
     let mut world = World::new(config());
-    let id = stable(&mut world);
+    stable(&mut world);
     let other = OffsetCommitRequest {
         group_id: "simple".into(),
         ..commit_request("", -1, 1)
@@ -1256,6 +1256,12 @@ fn groups_are_listed_and_described() {
         });
         assert_eq!(lines.collect::<Vec<_>>(), expected, "{states:?} {types:?}");
     }
+}
+
+#[test]
+fn groups_are_described() {
+    let mut world = World::new(config());
+    let id = stable(&mut world);
     for (version, expected) in [(5, ErrorCode::None), (6, ErrorCode::GroupIdNotFound)] {
         let token = world.describe(version, &["none", "g"]);
         assert_eq!(code(&world, token), expected);
@@ -1263,6 +1269,18 @@ fn groups_are_listed_and_described() {
             panic!("an answer");
         };
         assert_eq!(groups[0].group_state, "Dead");
+        // What everybody may do, where a version can say it and there is a group.
+        let operations = |told: bool| if told { 3_400 } else { i32::MIN };
+        assert_eq!(
+            (
+                groups[0].authorized_operations,
+                groups[1].authorized_operations
+            ),
+            (
+                operations((3..6).contains(&version)),
+                operations(version >= 3)
+            )
+        );
         let (group, member) = (&groups[1], &groups[1].members[0]);
         assert_eq!(
             (&*group.group_state, &*group.protocol_data),

@@ -23,7 +23,7 @@ use super::shard::{Group, GroupShard};
 use super::step::{Answer, Caller, Pending, Scene, Step};
 
 /// What everybody may do with a group while there is no authorizer, as Kafka's bit field.
-pub const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
+const GROUP_OPERATIONS: i32 = 0b1101_0100_1000;
 
 /// Kafka's name for groups of this kind.
 const TYPE: &str = "classic";
@@ -59,12 +59,18 @@ impl GroupShard {
         Step::answer(caller.asker(), Answer::List(groups.collect()), true)
     }
 
-    /// DescribeGroups: the groups asked for that belong to this shard. Who may do what with them is not said:
-    /// see [`GROUP_OPERATIONS`].
-    pub fn describe(&mut self, caller: &Caller<'_>, groups: &[&str]) -> Step {
-        let groups = groups.iter().map(|id| match self.groups.get(*id) {
-            Some(group) => described(id, &group.live),
-            None => missing(id, caller.version),
+    /// DescribeGroups: the groups asked for that belong to this shard; with `operations`, what the caller may do
+    /// with each.
+    pub fn describe(&mut self, caller: &Caller<'_>, groups: &[&str], operations: bool) -> Step {
+        let groups = groups.iter().map(|id| {
+            let mut described = match self.groups.get(*id) {
+                Some(group) => described(id, &group.live),
+                None => missing(id, caller.version),
+            };
+            if operations && described.error_code == ErrorCode::None as i16 {
+                described.authorized_operations = GROUP_OPERATIONS;
+            }
+            described
         });
         Step::answer(caller.asker(), Answer::Describe(groups.collect()), true)
     }

@@ -228,7 +228,10 @@ impl World {
 
     pub(crate) fn describe(&mut self, version: i16, groups: &[&str]) -> Token {
         let token = self.token();
-        let step = self.shard.describe(&caller(token, version), groups);
+        // As in Kafka, for whoever asks in a version that can.
+        let step = self
+            .shard
+            .describe(&caller(token, version), groups, version >= 3);
         self.run(step);
         token
     }

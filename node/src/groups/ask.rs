@@ -88,7 +88,8 @@ pub fn step(
         ApiKey::SyncGroup => shard.sync(&caller, &request.view::<SyncGroupRequestView<'_>>()?, now),
         ApiKey::DescribeGroups => {
             let asked: DescribeGroupsRequestView<'_> = request.view()?;
-            shard.describe(&caller, &chosen(asked.groups.iter(), groups))
+            let operations = asked.include_authorized_operations;
+            shard.describe(&caller, &chosen(asked.groups.iter(), groups), operations)
         }
         ApiKey::ListGroups => shard.list(&caller, &request.view::<ListGroupsRequestView<'_>>()?),
         ApiKey::DeleteGroups => {
