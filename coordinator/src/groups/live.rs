@@ -281,6 +281,11 @@ impl Live {
         self.members.values()
     }
 
+    /// The members' ids, for whoever changes them on the way.
+    pub(super) fn ids(&self) -> Vec<Arc<str>> {
+        self.members.keys().cloned().collect()
+    }
+
     pub(super) fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
         self.members.values_mut()
     }

@@ -38,12 +38,7 @@ impl Work<'_> {
         if let Some(generation) = &self.logged.generation {
             *self.live = Live::from_logged(generation);
         }
-        let ids: Vec<Arc<str>> = self
-            .live
-            .members()
-            .map(|member| member.id.clone())
-            .collect();
-        for id in ids {
+        for id in self.live.ids() {
             self.allow_session(&id);
         }
     }
@@ -185,12 +180,7 @@ impl Work<'_> {
 
     /// Tells every member who joined of the new generation.
     fn announce(&mut self) {
-        let ids: Vec<Arc<str>> = self
-            .live
-            .members()
-            .map(|member| member.id.clone())
-            .collect();
-        for id in ids {
+        for id in self.live.ids() {
             if let Some(to) = self.live.take_join(&id) {
                 let answer = self.generation_for(&id);
                 self.reply_join(to, answer);
@@ -315,12 +305,7 @@ impl Work<'_> {
 
     /// Tells everybody who waits for it the assignment, or why there is none.
     fn propagate(&mut self, outcome: Result<(), ErrorCode>) {
-        let ids: Vec<Arc<str>> = self
-            .live
-            .members()
-            .map(|member| member.id.clone())
-            .collect();
-        for id in ids {
+        for id in self.live.ids() {
             let Some(member) = self.live.member_mut(&id) else {
                 continue;
             };
