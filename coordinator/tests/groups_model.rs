@@ -1,11 +1,14 @@
 //! Groups under everything at once: random joins, leaves, silence, restarts of static members, commits, expiry of
-//! time, refused appends, a high watermark that lags, crashes that lose what is above it; over seeds.
+//! time and of offsets, topics deleted and made again (some of it unseen), refused appends, a high watermark that
+//! lags, crashes that lose what is above it; over seeds.
 //!
 //! Held against it:
 //! - one owner a partition and generation, and one who assigns;
 //! - the offset of a partition never goes back, neither in the log nor as it is read, and what was answered is
 //!   there after a crash;
 //! - the log makes the same state again, whenever it is replayed;
+//! - an offset goes only with its topic, or when its group has been without members for as long as it is kept; and
+//!   in the end all of those are gone;
 //! - every request is answered, and once; members that are silent are out in the end.
 //!
 //! `THALWEG_GROUP_SEEDS=100000` runs that many seeds, `THALWEG_GROUP_SEED=7` one. Planted bugs show that each of
@@ -16,11 +19,14 @@ mod group_world;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use group_world::{Bug, World};
+use group_world::{Bug, World, add_topic, topic_id};
 
 use thalweg_coordinator::error::ErrorCode;
 use thalweg_coordinator::groups::config::GroupConfig;
 use thalweg_coordinator::groups::step::{Answer, Token};
+use thalweg_coordinator::metadata::image::Image;
+use thalweg_wire::ids::Uuid;
+use thalweg_wire::messages::group_metadata_value::GroupMetadataValueView;
 use thalweg_wire::messages::heartbeat_request::HeartbeatRequest;
 use thalweg_wire::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestProtocol};
 use thalweg_wire::messages::join_group_response::JoinGroupResponse;
@@ -28,6 +34,7 @@ use thalweg_wire::messages::leave_group_request::{LeaveGroupRequest, MemberIdent
 use thalweg_wire::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use thalweg_wire::messages::offset_commit_value::OffsetCommitValueView;
 use thalweg_wire::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use thalweg_wire::messages::sync_group_request::{SyncGroupRequest, SyncGroupRequestAssignment};
 
@@ -81,9 +88,12 @@ struct Client {
     /// The members among whom it is to share the partitions out.
     leads: Option<Vec<String>>,
     waiting: Waiting,
-    commits: Vec<(Token, i32, i64)>,
+    /// Each with how often the partition's offset had been buried when it was sent.
+    commits: Vec<(Token, i32, i64, usize)>,
     /// What was answered to others before it asked where the group stands.
     floor: BTreeMap<i32, i64>,
+    /// How often offsets had been buried by then.
+    buried: BTreeMap<i32, usize>,
     /// It is in a generation and has not asked for its share yet.
     is_unsynced: bool,
     /// It has its share of a generation.
@@ -103,6 +113,7 @@ impl Client {
             waiting: Waiting::Nothing,
             commits: Vec::new(),
             floor: BTreeMap::new(),
+            buried: BTreeMap::new(),
             is_unsynced: false,
             is_assigned: false,
             is_deaf: false,
@@ -127,14 +138,26 @@ struct Model {
     crashes: u32,
     /// How much of the log has been looked at, and what it said last.
     seen: usize,
-    logged: BTreeMap<i32, i64>,
+    logged: BTreeMap<i32, (i64, Uuid)>,
+    /// What the last record of the group said: since when, and with how many members; and how often the log had
+    /// refused one by then.
+    group: Option<(i64, usize, usize)>,
+    /// How often a partition's offset has been buried.
+    buried: BTreeMap<i32, usize>,
+    /// How often the topic has been made.
+    topics: u8,
+    expired: usize,
+    forgotten: usize,
 }
 
 type Check = Result<(), String>;
 
-fn config() -> GroupConfig {
+/// Offsets are looked through more often than most pauses of the model are long.
+fn config(retention_ms: i64) -> GroupConfig {
     GroupConfig {
         initial_rebalance_delay_ms: 500,
+        offsets_retention_ms: retention_ms,
+        expiry_interval_ms: 20_000,
         ..GroupConfig::default()
     }
 }
@@ -145,8 +168,11 @@ impl Model {
         let clients = 2 + random.below(4);
         let statics = random.below(3);
         let clients = (0..clients).map(|n| Client::new((n < statics).then(|| format!("i{n}"))));
-        let mut world = World::new(config());
+        let retention_ms = [100_000, 7 * 24 * 3_600_000][usize::from(random.one_in(2))];
+        let mut world = World::new(config(retention_ms));
         world.bug = bug;
+        // Some bugs are in how a shard is made.
+        world.crash();
         world.commits_at_once = random.one_in(2);
         Self {
             world,
@@ -158,6 +184,11 @@ impl Model {
             crashes: 0,
             seen: 0,
             logged: BTreeMap::new(),
+            group: None,
+            buried: BTreeMap::new(),
+            topics: 1,
+            expired: 0,
+            forgotten: 0,
         }
     }
 
@@ -178,6 +209,7 @@ impl Model {
                 let ms = [10, 100, 400, 600, 600, 3_000, 12_000, 70_000][self.below(8)];
                 self.world.pass(ms);
             }
+            7 if self.random.one_in(4) => self.make_topic_again()?,
             7..=15 => {
                 let upto = self.world.log.len();
                 let upto = upto - self.below(3).min(upto);
@@ -192,6 +224,31 @@ impl Model {
         for client in 0..self.clients.len() {
             self.listen(client)?;
         }
+        Ok(())
+    }
+
+    /// The topic is deleted and made again. A shard that was not there then has to find out by itself.
+    fn make_topic_again(&mut self) -> Check {
+        let old = topic_id(self.topics);
+        // Ids of its own: those of the other topics begin at 2.
+        self.topics = self.topics.max(9) + 1;
+        self.world.image = Image::default();
+        add_topic(&mut self.world.image, "t1", topic_id(self.topics));
+        self.answered.clear();
+        for index in 0..PARTITIONS {
+            *self.buried.entry(index).or_default() += 1;
+        }
+        for client in &mut self.clients {
+            client.floor.clear();
+        }
+        if self.random.one_in(2) {
+            let now = self.world.now;
+            self.world.shard.topics_deleted(&[(old, "t1")], now);
+            self.world.pass(0);
+            return Ok(());
+        }
+        self.crash()?;
+        self.world.pass(0);
         Ok(())
     }
 
@@ -353,7 +410,11 @@ impl Model {
             self.pretend(&mut request);
         }
         let token = self.world.commit(9, &request);
-        self.clients[client].commits.push((token, index, offset));
+        // What it was answered counts as long as nothing has been buried since it was applied.
+        let buried = self.buried.get(&index).copied().unwrap_or(0);
+        self.clients[client]
+            .commits
+            .push((token, index, offset, buried));
     }
 
     /// What a coordinator that does not look at generations would make of a request.
@@ -382,6 +443,7 @@ impl Model {
         let token = self.world.fetch(8, &request);
         self.clients[client].waiting = Waiting::Fetch(token);
         self.clients[client].floor = self.answered.clone();
+        self.clients[client].buried = self.buried.clone();
     }
 }
 
@@ -396,13 +458,14 @@ impl Model {
         match one.waiting {
             Waiting::Nothing => Ok(()),
             Waiting::Join(token) => match self.world.answer(token).cloned() {
-                Some(Answer::Join(answer)) => self.on_joined(client, &answer),
+                Some(Answer::Join(answer)) => self.on_joined(client, token, &answer),
                 Some(other) => Err(format!("a join was answered by {other:?}")),
                 None => Ok(()),
             },
             Waiting::Sync(token) => match self.world.answer(token).cloned() {
                 Some(Answer::Sync(answer)) => {
-                    self.on_synced(client, answer.error_code, &answer.assignment)
+                    let deletions = self.deletions(token);
+                    self.on_synced(client, deletions, (answer.error_code, &answer.assignment))
                 }
                 Some(other) => Err(format!("a sync was answered by {other:?}")),
                 None => Ok(()),
@@ -421,21 +484,24 @@ impl Model {
 
     fn hear_commits(&mut self, client: usize) {
         let mut commits = std::mem::take(&mut self.clients[client].commits);
-        commits.retain(|(token, index, offset)| match self.world.answer(*token) {
-            None => self.world.open.contains(token),
-            Some(answer) => {
-                if is_committed(answer) {
-                    let last = self.answered.entry(*index).or_insert(*offset);
-                    *last = (*last).max(*offset);
+        commits.retain(
+            |(token, index, offset, buried)| match self.world.answer(*token) {
+                None => self.world.open.contains(token),
+                Some(answer) => {
+                    let still = self.buried.get(index).copied().unwrap_or(0) == *buried;
+                    if is_committed(answer) && still {
+                        let last = self.answered.entry(*index).or_insert(*offset);
+                        *last = (*last).max(*offset);
+                    }
+                    false
                 }
-                false
-            }
-        });
+            },
+        );
         self.clients[client].commits = commits;
     }
 
-    fn on_joined(&mut self, client: usize, answer: &JoinGroupResponse<'_>) -> Check {
-        let key = (self.crashes, self.deletions(), answer.generation_id);
+    fn on_joined(&mut self, client: usize, token: Token, answer: &JoinGroupResponse<'_>) -> Check {
+        let key = (self.crashes, self.deletions(token), answer.generation_id);
         let one = &mut self.clients[client];
         one.waiting = Waiting::Nothing;
         one.leads = None;
@@ -476,8 +542,7 @@ impl Model {
         Ok(())
     }
 
-    fn on_synced(&mut self, client: usize, code: i16, share: &[u8]) -> Check {
-        let deletions = self.deletions();
+    fn on_synced(&mut self, client: usize, deletions: usize, (code, share): (i16, &[u8])) -> Check {
         let one = &mut self.clients[client];
         one.waiting = Waiting::Nothing;
         one.leads = None;
@@ -514,7 +579,11 @@ impl Model {
             }
         }
         // What was read once must be there after a crash like what was answered.
+        let buried = std::mem::take(&mut self.clients[client].buried);
         for (index, read) in read {
+            if buried.get(index) != self.buried.get(index) {
+                continue;
+            }
             let last = self.answered.entry(*index).or_insert(*read);
             *last = (*last).max(*read);
         }
@@ -526,12 +595,14 @@ impl Model {
         Ok(())
     }
 
-    /// Deletions of the group so far: its generations begin anew after each.
-    fn deletions(&self) -> usize {
+    /// Deletions of the group before that answer was made: its generations begin anew after each.
+    fn deletions(&self, token: Token) -> usize {
         let is_deletion = |entry: &&group_world::Logged| {
             entry.record.value.is_none() && entry.record.key.starts_with(&[0, 2])
         };
-        self.world.log.iter().filter(is_deletion).count()
+        let upto = self.world.made_at.get(&token).copied().unwrap_or(0);
+        let before = self.world.log.iter().take(upto);
+        before.filter(is_deletion).count()
     }
 }
 
@@ -544,28 +615,76 @@ fn is_committed(answer: &Answer) -> bool {
 
 /// What is always true.
 impl Model {
-    /// Offsets in the log never go back.
+    /// Offsets in the log never go back, and go only for a reason.
     fn check_log(&mut self) -> Check {
-        for entry in &self.world.log[self.seen.min(self.world.log.len())..] {
-            let key = &entry.record.key;
-            let Some(value) = entry
-                .record
-                .value
-                .as_ref()
-                .filter(|_| key.starts_with(&[0, 1]))
-            else {
-                continue;
-            };
-            let index = i32::from_be_bytes(key[key.len() - 4..].try_into().expect("four bytes"));
-            let offset = i64::from_be_bytes(value[2..10].try_into().expect("eight bytes"));
-            let before = self.logged.insert(index, offset).unwrap_or(0);
-            if offset < before {
-                return Err(format!(
-                    "the offset of {index} went from {before} to {offset}"
-                ));
+        let known = (self.answered.clone(), self.buried.clone());
+        let is_again = self.seen == 0;
+        let from = self.seen.min(self.world.log.len());
+        for entry in self.world.log.split_off(from) {
+            let (key, value) = (entry.record.key.clone(), entry.record.value.clone());
+            self.world.log.push(entry);
+            let index = || i32::from_be_bytes(key[key.len() - 4..].try_into().expect("four bytes"));
+            match (key[1], value) {
+                (2, value) => {
+                    let said = value.map(|value| group_said(&value));
+                    let at = self.world.log.len() - 1;
+                    let refusals = self.world.refused_before[at];
+                    self.group = said.map(|(since, count)| (since, count, refusals));
+                }
+                (_, Some(value)) => self.check_commit(index(), &value)?,
+                (_, None) => self.check_burial(index())?,
             }
         }
+        if is_again {
+            // What is read once more says nothing new.
+            (self.answered, self.buried) = known;
+        }
         self.seen = self.world.log.len();
+        Ok(())
+    }
+
+    fn check_commit(&mut self, index: i32, value: &[u8]) -> Check {
+        let value = OffsetCommitValueView::decode(&value[2..], version(value)).expect("our own");
+        let said = (value.offset, value.topic_id);
+        let before = self.logged.insert(index, said);
+        match before {
+            // The topic of before is gone, and nobody has come by to bury its offset.
+            Some((_, topic)) if topic != value.topic_id => {
+                *self.buried.entry(index).or_default() += 1;
+                self.answered.remove(&index);
+                Ok(())
+            }
+            Some((before, _)) if value.offset < before => Err(format!(
+                "the offset of {index} went from {before} to {}",
+                value.offset
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_burial(&mut self, index: i32) -> Check {
+        *self.buried.entry(index).or_default() += 1;
+        self.answered.remove(&index);
+        let Some((offset, topic)) = self.logged.remove(&index) else {
+            return Ok(());
+        };
+        if topic != topic_id(self.topics) {
+            self.forgotten += 1;
+            return Ok(());
+        }
+        let (since, members, refusals) =
+            self.group.ok_or("an offset without a group was buried")?;
+        if refusals != self.world.refusals {
+            // What was refused may have been that nobody is left.
+            return Ok(());
+        }
+        let age = self.world.now.wall.0 - since;
+        if members > 0 || age < self.world.config.offsets_retention_ms {
+            return Err(format!(
+                "offset {offset} of {index} went with {members} members, {age} ms after the last"
+            ));
+        }
+        self.expired += 1;
         Ok(())
     }
 
@@ -615,6 +734,7 @@ impl Model {
         }
         self.seen = 0;
         self.logged.clear();
+        self.group = None;
         self.check_log()?;
         let logged = self.world.shard.logged_group(GROUP);
         for (index, answered) in &self.answered {
@@ -649,9 +769,38 @@ impl Model {
             Some(Answer::Describe(groups)) if groups[0].members.is_empty() => {}
             other => return Err(format!("members for ever: {other:?}")),
         }
+        self.check_log()?;
+        self.nothing_is_left_behind()?;
         self.same_after_replay()?;
         self.crash()
     }
+
+    /// Nobody has been there for long: what is not kept for longer is gone, and what had no topic any more.
+    fn nothing_is_left_behind(&self) -> Check {
+        let Some(logged) = self.world.shard.logged_group(GROUP) else {
+            return Ok(());
+        };
+        if self.world.config.offsets_retention_ms < 400_000 {
+            return Err(format!("never expired: {logged:?}"));
+        }
+        let offsets = logged.offsets.of_topic("t1");
+        for (index, committed) in offsets {
+            if committed.topic_id != topic_id(self.topics) {
+                return Err(format!("{index} outlived its topic: {committed:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn version(value: &[u8]) -> i16 {
+    i16::from_be_bytes([value[0], value[1]])
+}
+
+/// Since when a group is as its record says, and how many members it has.
+fn group_said(value: &[u8]) -> (i64, usize) {
+    let said = GroupMetadataValueView::decode(&value[2..], version(value)).expect("our own");
+    (said.current_state_timestamp, said.members.iter().count())
 }
 
 /// Runs a seed. A broken assertion inside counts as found.
@@ -694,6 +843,7 @@ fn planted_bugs_are_found() {
         Bug::RefusalForgotten,
         Bug::RecordLost,
         Bug::GenerationUnchecked,
+        Bug::ExpiredEarly,
     ] {
         let found = (0..200).find(|seed| run(*seed, Some(bug)).is_err());
         println!("{bug:?}: {found:?}");
@@ -711,6 +861,8 @@ struct Reached {
     replacements: usize,
     generations: usize,
     crashes: u32,
+    expired: usize,
+    forgotten: usize,
 }
 
 #[test]
@@ -723,6 +875,8 @@ fn seeds_reach_what_they_are_for() {
             .unwrap_or_else(|what| panic!("seed {seed}: {what}"));
         reached.crashes += model.crashes;
         reached.generations += model.assigners.len();
+        reached.expired += model.expired;
+        reached.forgotten += model.forgotten;
         for answer in model.world.answers.values() {
             match answer {
                 Answer::Commit(_) if is_committed(answer) => reached.commits += 1,
@@ -742,6 +896,8 @@ fn seeds_reach_what_they_are_for() {
         (reached.replacements, 5),
         (reached.generations, 200),
         (reached.crashes as usize, 200),
+        (reached.expired, 20),
+        (reached.forgotten, 20),
     ];
     assert!(
         least.iter().all(|(found, least)| found >= least),

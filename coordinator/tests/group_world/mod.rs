@@ -49,6 +49,8 @@ pub(crate) enum Bug {
     RecordLost,
     /// Commits are taken whatever generation they name.
     GenerationUnchecked,
+    /// Offsets are kept for a tenth of the time.
+    ExpiredEarly,
 }
 
 /// The shard, its log, and everything that was answered.
@@ -64,7 +66,12 @@ pub(crate) struct World {
     pub(crate) commits_at_once: bool,
     /// What the log says to the next append.
     pub(crate) refusal: Option<ErrorCode>,
+    /// How often the log has refused a step, and how often it had when each record of its own was appended.
+    pub(crate) refusals: usize,
+    pub(crate) refused_before: Vec<usize>,
     pub(crate) answers: BTreeMap<Token, Answer>,
+    /// How long the log was when an answer was made, which may be long before it is given.
+    pub(crate) made_at: BTreeMap<Token, usize>,
     pub(crate) bug: Option<Bug>,
     held: Vec<Reply>,
     /// Requests that have no answer yet.
@@ -166,7 +173,10 @@ impl World {
             committed: 0,
             commits_at_once: true,
             refusal: None,
+            refusals: 0,
+            refused_before: Vec::new(),
             answers: BTreeMap::new(),
+            made_at: BTreeMap::new(),
             bug: None,
             held: Vec::new(),
             open: BTreeSet::new(),
@@ -258,6 +268,7 @@ impl World {
         } else {
             self.refusal.take()
         };
+        self.refusals += usize::from(refusal.is_some());
         let replies = match refusal {
             Some(code) if self.bug != Some(Bug::RefusalForgotten) => {
                 self.shard.refused(step, code, self.now)
@@ -273,9 +284,13 @@ impl World {
                     .collect();
                 let replies = self.shard.accepted(step, base, self.now);
                 self.log.extend(records);
+                self.refused_before.resize(self.log.len(), self.refusals);
                 replies
             }
         };
+        for reply in &replies {
+            self.made_at.insert(reply.to, self.log.len());
+        }
         self.held.extend(replies);
         if self.commits_at_once {
             self.committed = self.log.len();
@@ -346,6 +361,7 @@ impl World {
     /// A crash: what is above the high watermark is lost, and so are all who waited.
     pub(crate) fn crash(&mut self) {
         self.log.truncate(self.committed);
+        self.refused_before.truncate(self.committed);
         self.held.clear();
         self.open.clear();
         self.shard = self.reloaded();
@@ -354,6 +370,12 @@ impl World {
     /// A shard made of the log alone.
     pub(crate) fn reloaded(&self) -> GroupShard {
         let mut shard = shard(&self.config, &self.ids);
+        if self.bug == Some(Bug::ExpiredEarly) {
+            shard.configure(GroupConfig {
+                offsets_retention_ms: self.config.offsets_retention_ms / 10,
+                ..self.config.clone()
+            });
+        }
         let lost = usize::from(self.bug == Some(Bug::RecordLost));
         for (at, logged) in self
             .log
