@@ -19,7 +19,8 @@
 //! - Start: `replay` every record below the high watermark, then `loaded`.
 //! - Each request, and each deadline (`next_due`, `tick`), gives a [`step::Step`]. Its records are appended as one
 //!   batch **before the shard is called again**; then `accepted` or `refused` is called with it, which gives the
-//!   replies. A step without records is passed to `accepted` all the same.
+//!   replies. A step without records is passed to `accepted` all the same. Heartbeats alone may come before the log
+//!   has spoken, and go to `beaten`: they only move a deadline.
 //! - What the log accepted is either committed later, or the shard is unloaded: there is no third way. So
 //!   `accepted` changes the state at once, and replies wait for the high watermark instead: each names the
 //!   offset it waits for. That goes for answers that only read, too: nothing is shown before it is committed.

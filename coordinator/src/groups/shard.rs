@@ -188,6 +188,22 @@ impl GroupShard {
             .collect()
     }
 
+    /// The replies of a heartbeat: the one step that may come while the log has not said yet what becomes of the
+    /// step before.
+    ///
+    /// # Panics
+    /// If the step is not that of a heartbeat: its records would be out of order.
+    #[must_use]
+    pub fn beaten(&mut self, step: Step) -> Vec<Reply> {
+        assert!(
+            step.records.is_empty() && matches!(step.then, Then::Nothing),
+            "a heartbeat changes nothing that is logged"
+        );
+        let end = self.log_end;
+        let replies = step.replies.into_iter();
+        replies.map(|pending| pending.finish(end)).collect()
+    }
+
     /// The log has refused the step's records, and none of them will ever be in it. `code` is what a producer
     /// would have been told (`KAFKA_STORAGE_ERROR`, `NOT_LEADER_OR_FOLLOWER`, ...).
     #[must_use]

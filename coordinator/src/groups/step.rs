@@ -1,7 +1,7 @@
 //! What goes into a [`super::shard::GroupShard`] and what comes out.
 //!
 //! A step belongs to the shard that made it and must come back to it, by `accepted` or `refused`, before
-//! anything else is asked of that shard.
+//! anything but a heartbeat is asked of that shard.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

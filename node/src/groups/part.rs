@@ -1,7 +1,8 @@
 //! The groups of one partition of `__consumer_offsets`: what waits for them, and who is owed an
 //! answer.
 //!
-//! Invariants: events are worked one at a time, in the order in which they came; a reply is given
+//! Invariants: events are worked one at a time, in the order in which they came, but for heartbeats,
+//! which do not wait for room in the log that others wait for; a reply is given
 //! when the high watermark has reached what it waits for, never before; when a part closes,
 //! everybody who is owed an answer gets NOT_COORDINATOR. Deliberately absent: the log (`run.rs`).
 
@@ -14,6 +15,7 @@ use thalweg_coordinator::groups::shard::GroupShard;
 use thalweg_coordinator::groups::step::{Reply, Scene, Step, Token};
 use thalweg_coordinator::groups::time::{Moment, Steady};
 use thalweg_coordinator::metadata::image::Image;
+use thalweg_wire::api::ApiKey;
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Offset, PartitionId};
 
@@ -48,6 +50,8 @@ pub struct Part {
     pub(super) running: Cell<bool>,
     /// A task watches for replies that will never be due.
     pub(super) watching: Cell<bool>,
+    /// A heartbeat came.
+    pub(super) beating: Signal,
     /// The timer has to look again.
     pub(super) rearmed: Signal,
     /// The high watermark moved, or the part closed.
@@ -68,6 +72,7 @@ impl Part {
             alarm: Cell::new(None),
             running: Cell::new(false),
             watching: Cell::new(false),
+            beating: Signal::default(),
             rearmed: Signal::default(),
             moved: Signal::default(),
         })
@@ -100,12 +105,16 @@ impl Part {
         }
         let token = Token(self.tokens.get());
         self.tokens.set(token.0 + 1);
+        let is_beat = request.api == ApiKey::Heartbeat;
         self.owed.borrow_mut().insert(token, place);
         self.queue.borrow_mut().push_back(Ask::Request {
             token,
             request,
             groups,
         });
+        if is_beat {
+            self.beating.notify();
+        }
         true
     }
 
@@ -155,6 +164,46 @@ impl Part {
                     Ok(step) => return Some(step),
                     Err(_) => self.answer(token, Err(ErrorCode::UnknownServerError)),
                 },
+            }
+        }
+    }
+
+    /// Works the heartbeats that wait behind a step which the log has no room for: they change nothing
+    /// that a step depends on, and members must not fail because the device is slow.
+    pub(super) fn beat(&self, image: &Image, now: Moment) {
+        let beats: VecDeque<Ask> = {
+            let mut queue = self.queue.borrow_mut();
+            let is_beat = |ask: &Ask| match ask {
+                Ask::Request { request, .. } => request.api == ApiKey::Heartbeat,
+                Ask::TopicsDeleted(_) => false,
+            };
+            let (beats, others) = queue.drain(..).partition(is_beat);
+            *queue = others;
+            beats
+        };
+        for beat in beats {
+            let Ask::Request {
+                token,
+                request,
+                groups,
+            } = beat
+            else {
+                continue;
+            };
+            let mut state = self.state.borrow_mut();
+            let State::Active(shard) = &mut *state else {
+                return;
+            };
+            let worked = step(shard, (token, &request, &groups), Scene { now, image });
+            let replies = worked.map(|step| shard.beaten(step));
+            drop(state);
+            match replies {
+                Ok(replies) => {
+                    for reply in replies {
+                        self.answer(reply.to, Ok(reply.answer));
+                    }
+                }
+                Err(_) => self.answer(token, Err(ErrorCode::UnknownServerError)),
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::runtime::effects::summarize;
 use crate::shard::core::ShardCore;
 use crate::shard::host::{Now, Queue};
 use crate::shard::mailbox::Fault;
-use crate::shard::wait::{race, yield_now};
+use crate::shard::wait::{Either, race, yield_now};
 
 /// Steps that a part works before it lets other tasks run.
 const STEPS_MAX: usize = 32;
@@ -50,7 +50,7 @@ async fn work<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
     while let Some(step) = part.next_step(&core.image(), moment(core.host.now())) {
         let outcome = match step.records() {
             [] => Ok(Offset(0)),
-            records => append(&core, part.id, records).await,
+            records => append(&core, &part, records).await,
         };
         let outcome = outcome.map_err(|fault| {
             tracing::debug!(id = %part.id, %fault, "group records were refused");
@@ -77,9 +77,10 @@ fn visible<D: Disk>(core: &ShardCore<D>, id: PartitionId) -> Offset {
 
 async fn append<D: Disk>(
     core: &ShardCore<D>,
-    id: PartitionId,
+    part: &Part,
     records: &[GroupRecord],
 ) -> Result<Offset, Fault> {
+    let id = part.id;
     let now = core.host.now().wall;
     let batch = encode(records, now);
     let image = core.image();
@@ -92,7 +93,7 @@ async fn append<D: Disk>(
         return Err(Fault::new(ErrorCode::MessageTooLarge, words));
     }
     let summary = summarize(&batch)?;
-    let permit = core.store.admit(batch.len(), &[id]).await?;
+    let permit = with_beats(core, part, core.store.admit(batch.len(), &[id])).await?;
     let context = AppendContext {
         leader_epoch: partition.leader_epoch,
         now,
@@ -102,6 +103,29 @@ async fn append<D: Disk>(
     drop(permit);
     core.metrics.appended(batch.len(), false);
     Ok(appended.base_offset)
+}
+
+/// Waits for something that a full journal can hold up for long. Heartbeats go on meanwhile: a
+/// session ends because its member is silent, not because it was not listened to.
+async fn with_beats<D: Disk, T>(
+    core: &ShardCore<D>,
+    part: &Part,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut is_first = true;
+    loop {
+        let came = async {
+            // Some may be in the queue already.
+            if !std::mem::take(&mut is_first) {
+                part.beating.wait().await;
+            }
+        };
+        match race(work.as_mut(), came).await {
+            Either::Left(done) => return done,
+            Either::Right(()) => part.beat(&core.image(), moment(core.host.now())),
+        }
+    }
 }
 
 fn encode(records: &[GroupRecord], timestamp: TimestampMs) -> Vec<u8> {

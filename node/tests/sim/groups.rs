@@ -27,7 +27,7 @@ use crate::client::{Client, Lost};
 use crate::workload::Desk;
 
 /// Groups of a world.
-const GROUPS: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
+pub(crate) const GROUPS: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
 /// The first version of commits and fetches that names topics by id.
 const BY_ID: i16 = 10;
 /// Asking again for a group that is being loaded: a load takes some milliseconds.

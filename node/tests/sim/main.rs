@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by it")]
 
+mod beats;
 mod checker;
 mod client;
 mod groups;
