@@ -11,6 +11,7 @@ pub mod check;
 pub mod differential;
 pub mod failure;
 pub mod footprint;
+pub mod groups;
 pub mod interop;
 pub mod kill9;
 pub mod metrics;
@@ -52,6 +53,8 @@ const HELP: &str = "cargo x COMMAND
   bench   a short slice of each load, every record verified; --kafka, --dev
   footprint  memory and CPU at rest, start times, sendfile's share, direct writers; for a quiet machine
             --catch-up  the rows about reading old data only, --dev
+  groups  rebalances, commits and reload of consumer groups, next to Apache Kafka; for a quiet machine
+            --quick, --dev, --record: the figures go to perf/results
   versus  Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results and the README
             --quick: in 10 minutes; --only ROW, --list and more: --help
   profile ROW: a flame graph of the node under a row of versus, to perf/results/profiles
@@ -74,6 +77,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "profile" => versus::profile(&rest),
         "bench" => bench::bench(&rest),
         "footprint" => footprint::footprint(&rest),
+        "groups" => groups::groups(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),
     };
