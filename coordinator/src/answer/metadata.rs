@@ -105,13 +105,21 @@ impl Asks<'_> {
         if let Some(topic) = self.image.topics.named(name) {
             return self.topic(topic);
         }
-        if let Err(refusal) = check_name(name) {
-            return refused(asked, refusal.code);
+        let code = match check_name(name) {
+            Err(refusal) => refusal.code,
+            Ok(()) => {
+                if self.may_create {
+                    missing.push(name.to_owned());
+                }
+                ErrorCode::UnknownTopicOrPartition
+            }
+        };
+        let mut answer = refused(asked, code);
+        // What one may do is said of every name, whether the topic exists or not.
+        if self.operations {
+            answer.topic_authorized_operations = TOPIC_OPERATIONS;
         }
-        if self.may_create {
-            missing.push(name.to_owned());
-        }
-        refused(asked, ErrorCode::UnknownTopicOrPartition)
+        answer
     }
 
     fn topic(&self, topic: &Topic) -> MetadataResponseTopic<'static> {

@@ -14,7 +14,8 @@ use crate::metadata::image::{Image, Partition, Topic, is_internal, raw};
 /// Answers a DescribeTopicPartitions request with at most `limit` partitions.
 ///
 /// # Errors
-/// INVALID_REQUEST when the cursor points before a topic's first partition.
+/// INVALID_REQUEST when the cursor points before a topic's first partition, or to a topic that is not
+/// among those named.
 pub fn describe(
     image: &Image,
     viewpoint: &Viewpoint<'_>,
@@ -41,6 +42,12 @@ pub fn describe(
     names.sort_unstable();
     names.dedup();
     let first = cursor.map_or("", |(name, _)| name);
+    if cursor.is_some() && !all && !names.contains(&first) {
+        let message = format!(
+            "DescribeTopicPartitionsRequest topic list should contain the cursor topic: {first}"
+        );
+        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+    }
     let names = names.into_iter().filter(|name| *name >= first);
     // Asked for none or fewer, a page still makes progress.
     let room = request.response_partition_limit.min(limit).max(1);

@@ -28,6 +28,13 @@ use crate::metadata::image::{Image, Resource};
 pub const ENTRIES_MAX: usize = 500_000;
 /// Resources of one request that are looked at.
 pub const RESOURCES_MAX: usize = 50_000;
+const DESCRIBED: [i8; 5] = [
+    Resource::TOPIC,
+    Resource::BROKER,
+    Resource::BROKER_LOGGER,
+    Resource::CLIENT_METRICS,
+    Resource::GROUP,
+];
 
 /// Answers DescribeConfigs.
 #[must_use]
@@ -37,6 +44,9 @@ pub fn describe(
     request: &DescribeConfigsRequestView<'_>,
 ) -> DescribeConfigsResponse<'static> {
     let mut entries = 0;
+    // One resource of a type that nobody describes refuses all, as in Kafka.
+    let mut types = request.resources.iter().map(|r| r.resource_type);
+    let stranger = types.find(|kind| !DESCRIBED.contains(kind));
     let results = request.resources.iter().enumerate().map(|(at, resource)| {
         let mut result = DescribeConfigsResult {
             resource_type: resource.resource_type,
@@ -57,7 +67,11 @@ pub fn describe(
             synonyms: request.include_synonyms,
             documentation: request.include_documentation,
         };
-        match asks.resource(&resource) {
+        let found = match stranger {
+            None => asks.resource(&resource),
+            Some(kind) => Err(refused(&format!("Unexpected resource type {kind}"))),
+        };
+        match found {
             Ok(configs) => {
                 entries += configs.len();
                 result.configs = configs;
@@ -116,7 +130,7 @@ impl Asks<'_> {
                 let resource = of_kind(Resource::GROUP, name);
                 Ok(self.small(&resource, GROUP_KEYS, Source::Group))
             }
-            kind => Err(refused(&format!("Unsupported resource type: {kind}"))),
+            kind => Err(refused(&format!("Unexpected resource type {kind}"))),
         }
     }
 

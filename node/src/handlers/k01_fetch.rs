@@ -164,8 +164,8 @@ fn keep_session<D: Disk>(core: &ShardCore<D>, kind: Kind, id: i32, session: Sess
             sessions.put(id, session);
             id
         }
-        Kind::Create if !session.is_empty() => sessions.create(session, core.host.now().wall),
-        Kind::Create | Kind::Sessionless => 0,
+        Kind::Create => sessions.create(session, core.host.now().wall),
+        Kind::Sessionless => 0,
     }
 }
 

@@ -14,6 +14,10 @@ use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::wait::Turn;
 
+/// All that can be done with a group, as bits of Kafka's numbers: read, delete, describe, describe
+/// configs, alter configs. There is no authorizer, so everybody may.
+const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
 /// Answers the request.
 pub async fn handle<D: Disk>(
     core: &Rc<ShardCore<D>>,
@@ -32,6 +36,11 @@ pub async fn handle<D: Disk>(
             if let Some(slot) = rows.get_mut(at as usize) {
                 *slot = row;
             }
+        }
+    }
+    if asked.include_authorized_operations {
+        for row in rows.iter_mut().filter(|row| row.error_code == 0) {
+            row.authorized_operations = GROUP_OPERATIONS;
         }
     }
     request.respond(&DescribeGroupsResponse {
