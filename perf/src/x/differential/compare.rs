@@ -3,6 +3,9 @@
 //! Lists of structures are sets by identity (name, partition, id): Kafka gathers most answers in
 //! hash maps, so their order says nothing. Rows that share an identity are put in order by all they
 //! hold. Lists of plain values and the batches of a log keep their order.
+//!
+//! How rows of one topic are grouped is not compared either: a topic named twice in a request is one
+//! row or two, equal rows are one, and a topic without partitions may be left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -161,17 +164,48 @@ impl Comparison<'_> {
     }
 }
 
+/// Lists of partitions below a topic.
+const GROUPED: &[&str] = &["Partitions", "PartitionResponses"];
+
+/// One row for a topic that comes twice, none for a topic without partitions that says nothing else.
+fn grouped(rows: &[Value]) -> Vec<Value> {
+    let mut kept: Vec<Value> = Vec::new();
+    for row in rows {
+        let Some(field) = GROUPED.iter().find(|field| row[**field].is_array()) else {
+            kept.push(row.clone());
+            continue;
+        };
+        let partitions = row[*field].as_array().cloned().unwrap_or_default();
+        if row.get("ErrorCode").is_some() {
+            kept.push(row.clone());
+        } else if !partitions.is_empty() {
+            let name = identity(row);
+            let same = kept.iter_mut().find(|other| identity(other) == name);
+            match same.and_then(|other| other[*field].as_array_mut()) {
+                Some(list) => list.extend(partitions),
+                None => kept.push(row.clone()),
+            }
+        }
+    }
+    kept
+}
+
 fn by_identity(rows: &[Value], is_ordered: bool) -> BTreeMap<String, Value> {
-    let mut sorted: Vec<&Value> = rows.iter().collect();
+    let mut sorted = if is_ordered {
+        rows.to_vec()
+    } else {
+        grouped(rows)
+    };
     if !is_ordered {
-        sorted.sort_by_cached_key(|row| row.to_string());
+        sorted.sort_by_cached_key(ToString::to_string);
+        sorted.dedup();
     }
     let mut found = BTreeMap::new();
     for row in sorted {
         let name = if is_ordered {
             String::new()
         } else {
-            identity(row)
+            identity(&row)
         };
         let mut unique = name.clone();
         let mut count = 1;
@@ -179,7 +213,7 @@ fn by_identity(rows: &[Value], is_ordered: bool) -> BTreeMap<String, Value> {
             count += 1;
             unique = format!("{name}#{count:04}");
         }
-        found.insert(unique, row.clone());
+        found.insert(unique, row);
     }
     found
 }

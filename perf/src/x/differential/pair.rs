@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::compare::{self, Difference};
@@ -96,8 +96,21 @@ impl Pair {
 
     /// One step on both; what they call their own is renamed.
     pub(super) fn play(&mut self, schemas: &Schemas, step: &Step) -> Outcome<Answers> {
-        let mut told = [&mut self.kafka, &mut self.thalweg].map(|client| {
-            let mut answer = client.ask(schemas, step)?;
+        // Both are asked before either is listened to: while one waits, the other's clock runs too.
+        let sent = [
+            self.kafka.send(schemas, step)?,
+            self.thalweg.send(schemas, step)?,
+        ];
+        let clients = [&mut self.kafka, &mut self.thalweg];
+        let mut index = 0;
+        let mut told = clients.map(|client| {
+            let is_sent = sent.get(index).copied().unwrap_or(false);
+            index += 1;
+            let mut answer = if is_sent {
+                client.receive(schemas, step)?
+            } else {
+                json!({"closed": true})
+            };
             client.names.learn(step.api, &step.body, &answer);
             client.names.rename(&mut answer);
             Ok(answer)

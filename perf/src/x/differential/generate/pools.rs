@@ -1,5 +1,7 @@
 //! What a field may hold: mostly what makes sense, often what does not.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use thalweg_wire::api::ApiKey;
 
@@ -22,9 +24,13 @@ const GROUP_NAMES: &[&str] = &["north", "north", "south", "south", "east", "unkn
 const PARTITIONS: &[i64] = &[0, 0, 0, 0, 0, 1, 1, 2, 3, -1, 1000, 2_147_483_647];
 const OFFSETS: &[i64] = &[0, 0, 1, 2, 3, 5, 8, 100, -1, -2, i64::MAX, i64::MIN];
 const EPOCHS: &[i64] = &[-1, -1, -1, 0, 0, 1, 7, -2, 2_147_483_647];
+/// How long those who joined wait for those who do not, and are waited for to sync.
+pub(super) const REBALANCE_MS: i64 = 800;
 /// A consumer's: version 0, the topic `alpha`, no data of its own. Kafka 4.3 forgets to end a
 /// rebalance when it cannot read one, so there are no broken ones.
 pub(super) const SUBSCRIPTION: &str = "0000000000010005616c706861ffffffff";
+/// Flaws that leave no way to find the next batch.
+const BROKEN: &[&str] = &["length", "cut"];
 const TOPIC_CONFIGS: &[(&str, &[&str])] = &[
     ("retention.ms", &["-1", "604800000", "x", "-2", ""]),
     ("retention.bytes", &["-1", "1073741824", "1.5"]),
@@ -172,7 +178,7 @@ impl Generator<'_> {
         Some(match (place.api, name) {
             (_, "SessionTimeoutMs") => random.number(&[600_000, 600_000, 600_000, 1, -1]),
             // A member that has to wait for others is not to hold up the run.
-            (_, "RebalanceTimeoutMs") => json!(200),
+            (_, "RebalanceTimeoutMs") => json!(REBALANCE_MS),
             (_, "ProtocolType") => {
                 json!(random.word(&["consumer", "consumer", "consumer", "connect", ""]))
             }
@@ -302,7 +308,7 @@ impl Generator<'_> {
                 batch["epoch"] = self.producer_epoch();
                 batch["sequence"] = self.random.number(&[0, 0, 1, 5, -1, 2_147_483_647]);
             }
-            14 => batch["time"] = self.random.number(&[-1, -5, 0, 1]),
+            14 => batch["time"] = self.random.number(&[-1, 0, 1]),
             _ => {}
         }
         batch
@@ -314,6 +320,15 @@ impl Generator<'_> {
             // By name or by id, seldom both.
             ApiKey::Metadata | ApiKey::DeleteTopics => {
                 self.name_or_id(version, &mut body["Topics"])
+            }
+            // Kafka 4.3 never answers a produce request that names a partition twice, and what comes
+            // of naming it twice elsewhere depends on the order of a hash map.
+            ApiKey::Produce => {
+                each_once(&mut body["TopicData"], "PartitionData", "Index");
+                alone_if_broken(&mut body["TopicData"]);
+            }
+            ApiKey::DeleteRecords => {
+                each_once(&mut body["Topics"], "Partitions", "PartitionIndex");
             }
             ApiKey::CreateTopics => {
                 for topic in rows(&mut body["Topics"]) {
@@ -388,6 +403,37 @@ impl Generator<'_> {
             {
                 *value = json!(format!("{kind}:{group}"));
             }
+        }
+    }
+}
+
+/// No partition number twice in a request.
+fn each_once(topics: &mut Value, list: &str, index: &str) {
+    let mut seen = BTreeSet::new();
+    for topic in rows(topics) {
+        if let Some(partitions) = topic[list].as_array_mut() {
+            partitions.retain(|partition| seen.insert(partition[index].to_string()));
+        }
+    }
+}
+
+/// A batch whose length is wrong makes Kafka refuse the whole request, so there is nothing else in
+/// it: the two servers would hold other records from then on.
+fn alone_if_broken(topics: &mut Value) {
+    let is_broken = |batch: &Value| BROKEN.iter().any(|flaw| batch["flaw"] == *flaw);
+    let mut alone = None;
+    for topic in rows(topics) {
+        for partition in rows(&mut topic["PartitionData"]) {
+            let batches = partition["Records"].as_array();
+            if batches.into_iter().flatten().any(is_broken) {
+                alone = Some(partition.clone());
+            }
+        }
+    }
+    if let (Some(partition), Some(list)) = (alone, topics.as_array_mut()) {
+        list.truncate(1);
+        for topic in list {
+            topic["PartitionData"] = json!([partition]);
         }
     }
 }

@@ -4,13 +4,12 @@ use serde_json::{Value, json};
 use thalweg_wire::api::ApiKey;
 
 use super::Generator;
-use super::pools::{GROUPS, SUBSCRIPTION, TOPICS};
+use super::pools::{GROUPS, REBALANCE_MS, SUBSCRIPTION, TOPICS};
 use crate::x::Outcome;
 use crate::x::differential::names::ZERO_ID;
 use crate::x::differential::step::Step;
 
 const SESSION_MS: i64 = 600_000;
-const REBALANCE_MS: i64 = 200;
 
 impl Generator<'_> {
     pub(super) fn scene(&mut self) -> Outcome<()> {
