@@ -143,17 +143,12 @@ fn partition(version: i16, token: usize, found: &Found) -> PartitionData<'static
         producer_id: span.producer.0,
         first_offset: span.first.0,
     });
-    // With an error Kafka tells nothing of the log, not even where it begins.
-    let told = |offset: i64| match part.error {
-        ErrorCode::None => offset,
-        _ => -1,
-    };
     PartitionData {
         partition_index: found.key.index,
         error_code: part.error.code(),
-        high_watermark: told(part.high_watermark.0),
-        last_stable_offset: told(part.last_stable.0),
-        log_start_offset: told(part.log_start.0),
+        high_watermark: part.high_watermark.0,
+        last_stable_offset: part.last_stable.0,
+        log_start_offset: part.log_start.0,
         diverging_epoch: match part.diverging {
             Some(end) => EpochEndOffset {
                 epoch: end.epoch.0,
