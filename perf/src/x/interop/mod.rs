@@ -1,4 +1,4 @@
-//! `cargo x interop [--kafka] [--dev] [--only PART]`: real clients against Thalweg, or against Apache Kafka itself.
+//! `cargo x interop [--kafka] [--dev] [--only PART] [--record]`: real clients against Thalweg, or against Apache Kafka itself.
 //! `--differential` is the other kind: raw requests to both at once, see `differential`.
 //!
 //! The same script runs against both. Passing on Apache Kafka shows that the script is right;
@@ -17,6 +17,7 @@ mod directory;
 mod groups;
 mod java;
 mod kcat;
+mod tools;
 
 use clients::Client;
 
@@ -34,9 +35,10 @@ const VERIFIERS: usize = 3;
 type Part = fn(&mut Scene) -> Outcome<()>;
 
 /// What is played on one run of the server, before it is killed and stopped for all.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("java", java::play),
     ("admin", admin::play),
+    ("tools", tools::play),
     ("kcat", kcat::play),
     ("groups", groups::play),
     ("clients", clients::play),
@@ -66,6 +68,8 @@ struct Scene {
     server: Server,
     promises: Vec<Promise>,
     tally: Tally,
+    /// Whether what Kafka's tools print is written down instead of compared.
+    record: bool,
 }
 
 pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
@@ -73,19 +77,25 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
         return super::differential::differential(arguments);
     }
     let (mut kind, mut build) = (Kind::Thalweg, Build::Release);
-    let mut only = None;
+    let (mut only, mut record) = (None, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match *word {
             "--kafka" => kind = Kind::Kafka,
             "--dev" => build = Build::Dev,
+            "--record" => record = true,
             "--only" => only = Some(part(words.next().copied())?),
             _ => {
                 return Err(Failure::new(format!(
-                    "`{word}`: only --kafka, --dev, --only and --differential are known"
+                    "`{word}`: only --kafka, --dev, --only, --record and --differential are known"
                 )));
             }
         }
+    }
+    if record && kind != Kind::Kafka {
+        return Err(Failure::new(
+            "--record takes what Apache Kafka prints: add --kafka",
+        ));
     }
     let tools = Tools::install()?;
     let program = match kind {
@@ -103,6 +113,7 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
         server,
         promises: Vec::new(),
         tally: Tally::default(),
+        record,
     };
     match only {
         Some(part) => scene.rehearse(part)?,
