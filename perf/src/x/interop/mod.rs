@@ -36,9 +36,10 @@ type Part = fn(&mut Scene) -> Outcome<()>;
 
 /// What is played on one run of the server, before it is killed and stopped for all.
 const PARTS: [(&str, Part); 6] = [
+    // First: what the tools print shows what others have set.
+    ("tools", tools::play),
     ("java", java::play),
     ("admin", admin::play),
-    ("tools", tools::play),
     ("kcat", kcat::play),
     ("groups", groups::play),
     ("clients", clients::play),
