@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -191,6 +192,7 @@ impl Cast {
     }
 
     pub(super) fn resume(&mut self) -> Outcome<()> {
+        self.await_committed()?;
         self.member
             .take()
             .context(|| "no member is left")?
@@ -211,6 +213,18 @@ impl Cast {
         third.leave()?;
         self.producer.take().context(|| "no producer")?.close()?;
         self.verify_committed()
+    }
+
+    /// A commit that failed while the node was away is made again after the records were read again,
+    /// which takes some clients a while (kafkajs on Apache Kafka: seconds after the last record).
+    fn await_committed(&self) -> Outcome<()> {
+        let started = Instant::now();
+        loop {
+            match self.verify_committed() {
+                Err(_) if started.elapsed() < PATIENCE => thread::sleep(QUIET),
+                done => return done,
+            }
+        }
     }
 
     /// What stays true of the other acts: the group stands at the end of every partition.
