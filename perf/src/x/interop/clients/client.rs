@@ -25,6 +25,9 @@ pub(in crate::x::interop) struct Client {
     pub(super) cooperative: bool,
     /// Whether it can write a header without a value.
     pub(super) null_headers: bool,
+    /// Whether its member commits again what failed while the node was away. kafkajs does so only
+    /// at times, on Apache Kafka too: it is not asked to outlive the node.
+    pub(super) outlives_node: bool,
 }
 
 impl Client {
@@ -36,6 +39,7 @@ impl Client {
             packages: None,
             cooperative: false,
             null_headers: true,
+            outlives_node: true,
         }
     }
 
@@ -101,6 +105,7 @@ pub(in crate::x::interop) fn install() -> Outcome<Vec<Client>> {
         Client {
             packages: Some(kafkajs),
             null_headers: false,
+            outlives_node: false,
             ..Client::new("kafkajs", packages::tool("node", "nodejs")?).script("kafkajs/client.js")
         },
         Client {

@@ -215,8 +215,14 @@ impl Cast {
         self.verify_committed()
     }
 
+    /// Ends what would have to outlive the node.
+    pub(super) fn retire(&mut self) {
+        drop(self.member.take());
+        drop(self.producer.take());
+    }
+
     /// A commit that failed while the node was away is made again after the records were read again,
-    /// which takes some clients a while (kafkajs on Apache Kafka: seconds after the last record).
+    /// which takes some clients a while.
     fn await_committed(&self) -> Outcome<()> {
         let started = Instant::now();
         loop {
