@@ -19,10 +19,16 @@ const END: &str = "<!-- versus: end -->";
 /// The rows that a first reader wants to see.
 const ROWS: &[(&str, Durability)] = &[
     ("1", Durability::Flush),
+    ("p1", Durability::Flush),
+    ("p100", Durability::Flush),
+    ("p1000", Durability::Flush),
     ("5", Durability::Flush),
     ("5m", Durability::Flush),
     ("6", Durability::Flush),
     ("10", Durability::Flush),
+    ("p1", Durability::Write),
+    ("p100", Durability::Write),
+    ("p1000", Durability::Write),
     ("4e", Durability::Write),
     ("8p", Durability::Write),
     ("8h", Durability::Write),
