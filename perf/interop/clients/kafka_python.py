@@ -69,6 +69,20 @@ def consume(bootstrap, topic, _options):
     reader.close()
 
 
+def poll(reader):
+    """What has come; nothing when a request of the client's own was cut off with its node.
+
+    A metadata request that was in flight then is thrown at whoever polls, marked as retriable.
+    """
+    try:
+        return reader.poll(timeout_ms=100)
+    except KafkaError as error:
+        if not error.retriable:
+            raise
+        print(error, file=sys.stderr)
+        return {}
+
+
 def member(bootstrap, topic, options):
     ended = lines.end_of_input()
     reader = KafkaConsumer(
@@ -84,7 +98,7 @@ def member(bootstrap, topic, options):
     )
     owned = None
     while not ended.is_set():
-        polled = reader.poll(timeout_ms=100)
+        polled = poll(reader)
         now = sorted(where.partition for where in reader.assignment())
         if now != owned:
             owned = now
