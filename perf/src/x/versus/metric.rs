@@ -42,6 +42,8 @@ pub(super) enum Metric {
     /// Answers with an error.
     Errors,
     CreateSeconds,
+    /// Until each partition of a new topic had its first record, written by one producer.
+    FirstRecordsSeconds,
     RestartSeconds,
     /// Produce latency before a reader of old data came.
     P99BeforeUs,
@@ -84,6 +86,7 @@ impl Metric {
             Self::PeakMib => "peak MiB",
             Self::Errors => "errors",
             Self::CreateSeconds => "topic created",
+            Self::FirstRecordsSeconds => "first record in each partition",
             Self::RestartSeconds => "restart",
             Self::P99BeforeUs => "p99 before",
             Self::DrainMbPerSecond => "drain MB/s",
@@ -102,9 +105,11 @@ impl Metric {
             | Self::MaxUs
             | Self::ScheduleLagP99Us
             | Self::P99BeforeUs => time(value),
-            Self::CpuSecondsPerGb | Self::CpuCores | Self::CreateSeconds | Self::RestartSeconds => {
-                format!("{value:.2}")
-            }
+            Self::CpuSecondsPerGb
+            | Self::CpuCores
+            | Self::CreateSeconds
+            | Self::FirstRecordsSeconds
+            | Self::RestartSeconds => format!("{value:.2}"),
             Self::WorstToMedianSecond => format!("{value:.1}"),
             Self::IdleCpuPercent => format!("{value:.1}%"),
             _ => thousands(value),
@@ -122,7 +127,9 @@ impl Metric {
             }
             Self::CpuSecondsPerGb => format!("{shown} CPU-s/GB"),
             Self::CpuNsPerRecord => format!("{shown} ns CPU"),
-            Self::CreateSeconds | Self::RestartSeconds => format!("{shown} s"),
+            Self::CreateSeconds | Self::FirstRecordsSeconds | Self::RestartSeconds => {
+                format!("{shown} s")
+            }
             Self::PeakMib => format!("{shown} MiB"),
             _ => shown,
         }

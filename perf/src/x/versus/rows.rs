@@ -144,7 +144,7 @@ pub(super) const ROWS: &[Row] = &[
         plan: Plan::Foreign(Tool::FranzConsume), headline: Metric::CpuSecondsPerGb, bound: Bound::Loopback },
     Row { id: "15", title: "soak with segment rolls and retention", durabilities: W, quick: W,
         plan: Plan::Soak, headline: Metric::P999Us, bound: Bound::EchoAndWrite },
-    Row { id: "7", title: "one-record batches over very many partitions", durabilities: F, quick: F,
+    Row { id: "7", title: "one-record batches over very many partitions", durabilities: F, quick: NO,
         plan: Plan::Load("produce --topic many --partitions 2000 --producers 4 --in-flight 2 --rate 20000 --batch-bytes 1024 --partitioner round-robin"),
         headline: Metric::P99Us, bound: Bound::EchoAndWrite },
     Row { id: "16", title: "1,000 idle partitions, 500 waiting consumers", durabilities: W, quick: W,

@@ -25,6 +25,11 @@ use crate::x::{Context, Failure, Outcome, metrics};
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Creating fewer partitions than this takes no time worth telling.
 const PARTITIONS_TOLD_MIN: i32 = 1000;
+/// A topic of so many partitions gets a record in each before anything is measured: the first one
+/// costs Kafka about 20 ms (it makes files and flushes a checkpoint), and no topic in use pays that.
+const PARTITIONS_TOUCHED_MIN: i32 = 100;
+/// So long the first records of all partitions may take.
+const TOUCH_PATIENCE: Duration = Duration::from_secs(180);
 /// Half of Kafka's most, where no run on Kafka came before.
 const HALF_RATE_DEFAULT: f64 = 100_000.0;
 
@@ -78,8 +83,13 @@ impl Scene<'_> {
         let words = self.words(words);
         let asked = Instant::now();
         let created = self.create(&words)?;
-        let records = self.records(&words)?;
+        let mut records = self.records(&words)?;
         let created = created.then(|| asked.elapsed().as_secs_f64());
+        let mut touched = None;
+        if created.is_some() && words.partitions() >= PARTITIONS_TOUCHED_MIN {
+            touched = Some(self.touch(&words)?);
+            records = self.records(&words)?;
+        }
         let before = self.before()?;
         let report = self.generate(&words)?;
         let grown = self.records(&words)?.saturating_sub(records) * words.copies();
@@ -87,6 +97,7 @@ impl Scene<'_> {
         figures.extend(figures_of(&report, &words));
         if let Some(seconds) = created.filter(|_| words.partitions() >= PARTITIONS_TOLD_MIN) {
             figures.insert(Metric::CreateSeconds, seconds);
+            figures.extend(touched.map(|seconds| (Metric::FirstRecordsSeconds, seconds)));
         }
         Ok(figures)
     }
@@ -143,16 +154,43 @@ impl Scene<'_> {
         Ok(figures)
     }
 
+    /// The first record of each partition; how many seconds that took.
+    fn touch(&self, words: &Words) -> Outcome<f64> {
+        let started = Instant::now();
+        let report = self.generator(
+            &words.touching(),
+            (Duration::ZERO, Duration::from_secs(1)),
+            TOUCH_PATIENCE,
+        );
+        let report = report.context(|| "writing to each partition of a new topic")?;
+        match report.errors {
+            0 => Ok(started.elapsed().as_secs_f64()),
+            errors => Err(Failure::new(format!(
+                "{errors} errors with the first records of a new topic ({:?})",
+                report.first_error
+            ))),
+        }
+    }
+
     /// One run of the generator; an answer with errors is still an answer.
     pub(super) fn generate(&self, words: &Words) -> Outcome<Report> {
+        self.generator(words, (self.times.row_warm_up, self.times.row), PATIENCE)
+    }
+
+    fn generator(
+        &self,
+        words: &Words,
+        (warm_up, measured): (Duration, Duration),
+        patience: Duration,
+    ) -> Outcome<Report> {
         let milliseconds = |time: Duration| format!("{}ms", time.as_millis());
         let output = Program::new(&self.programs.generator)
             .args(words.each())
             .args(["--brokers", &self.server.address(), "--format", "json"])
             .args(["--durability", self.durability.name()])
-            .args(["--warm-up", &milliseconds(self.times.row_warm_up)])
-            .args(["--duration", &milliseconds(self.times.row)])
-            .limit(self.times.row_warm_up + self.times.row + PATIENCE)
+            .args(["--warm-up", &milliseconds(warm_up)])
+            .args(["--duration", &milliseconds(measured)])
+            .limit(warm_up + measured + patience)
             .finish()?;
         let report: Result<Report, _> = serde_json::from_str(output.stdout.trim());
         match report {

@@ -60,6 +60,15 @@ impl Words {
         self.each().next() == Some("consume")
     }
 
+    /// A load that writes a record to each partition of this one's topic.
+    pub(super) fn touching(&self) -> Self {
+        let (topic, partitions) = (self.topic(), self.partitions());
+        Self(format!(
+            "produce --topic {topic} --partitions {partitions} --rate {partitions} \
+             --size 64 --batch-bytes 64 --partitioner round-robin"
+        ))
+    }
+
     fn number<T: std::str::FromStr>(&self, option: &str) -> Option<T> {
         self.values(option).next()?.parse().ok()
     }
@@ -82,5 +91,8 @@ mod tests {
         assert_eq!(words.copies(), 1);
         assert_eq!(Words::new("fan-out --consumers 16", 0.0).copies(), 16);
         assert_eq!(Words::new("consume --rate max", 0.0).rate(), None);
+        let touching = Words::new("e2e --topic many --partitions 100 --rate max", 0.0).touching();
+        assert_eq!((touching.topic(), touching.partitions()), ("many", 100));
+        assert_eq!(touching.rate(), Some(100.0));
     }
 }
