@@ -198,6 +198,12 @@ pub(super) const STEPS: &[Step] = &[
     )
     .measures(),
     step(
+        "end-to-end-latency",
+        "org.apache.kafka.tools.EndToEndLatency",
+        "--topic tools.latency --num-records 100 --producer-acks all --record-size 50",
+    )
+    .measures(),
+    step(
         "broker-api-versions",
         "org.apache.kafka.tools.BrokerApiVersionsCommand",
         "",
