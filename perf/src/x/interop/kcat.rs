@@ -1,7 +1,11 @@
-//! Debian's kcat: metadata, produce with every codec, consume by offset, offsets by time.
+//! Debian's kcat: metadata, produce with every codec, consume by offset, offsets by time; two members of a group.
 //!
+//! It cannot play the part that the clients in many languages have: it writes neither timestamps nor
+//! binary values of headers, and a member of its own cannot be told to leave. So its group is here.
 //! Its library is one of those that stop compressing when Produce is advertised from a version
 //! above 0, which the stored batches' attributes show. Its first topic is never created by hand.
+
+mod share;
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +32,11 @@ pub(super) fn play(scene: &mut Scene) -> Outcome<()> {
     }
     scene.step("kcat lists metadata", metadata);
     scene.step("kcat finds offsets by time", by_time);
+    scene.promise(
+        "kcat -G: two members share, both are killed, a third one resumes",
+        share::play,
+        Box::new(|_, address| share::expect_committed(address, 3 * share::ROUND)),
+    );
     Ok(())
 }
 
