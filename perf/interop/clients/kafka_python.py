@@ -10,6 +10,11 @@ from kafka.errors import KafkaError
 import lines
 
 PATIENCE_S = 60
+# A member that leads and rejoins because it now knows the topic's partitions loses its assignment for
+# ever if a poll runs out of time between the answers to its JoinGroup and to its SyncGroup: the client
+# (3.0.12) then takes the rebalance for done, and sends no heartbeats either. It is the client's fault
+# on any server; Apache Kafka hides it as long as the first rebalance is delayed. So polls are long.
+MEMBER_POLL_MS = 5000
 
 
 def create(bootstrap, topic, options):
@@ -75,7 +80,7 @@ def poll(reader):
     A metadata request that was in flight then is thrown at whoever polls, marked as retriable.
     """
     try:
-        return reader.poll(timeout_ms=100)
+        return reader.poll(timeout_ms=MEMBER_POLL_MS)
     except KafkaError as error:
         if not error.retriable:
             raise
