@@ -129,6 +129,22 @@ pub fn kafkajs(project: &Path) -> Outcome<PathBuf> {
     })
 }
 
+/// The folder with the compiled classes of a program that is written against Kafka's jars.
+pub fn java_classes(project: &Path, jars: &Path) -> Outcome<PathBuf> {
+    let javac = tool("javac", "openjdk-17-jdk-headless")?;
+    let into = cache().join("java-client");
+    Program::new(javac)
+        // Jackson's jars bring annotation processors, which are not for this.
+        .args(["-proc:none", "-Xlint:all,-path,-classfile", "-Werror", "-d"])
+        .arg(&into)
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .arg(project.join("Client.java"))
+        .limit(INSTALL_LIMIT)
+        .run()?;
+    Ok(into)
+}
+
 /// The program with the crate rdkafka: a workspace of its own, which only this builds.
 pub fn rdkafka(project: &Path) -> Outcome<PathBuf> {
     let target = cache().join("rdkafka");

@@ -116,7 +116,35 @@ pub(in crate::x::interop) fn install() -> Outcome<Vec<Client>> {
             )
         },
         Client::new("rdkafka", packages::rdkafka(&folder().join("rdkafka"))?),
+        Client {
+            cooperative: true,
+            ..java()?
+        },
     ])
+}
+
+/// Apache Kafka's own.
+fn java() -> Outcome<Client> {
+    let jars = packages::kafka_jars()?;
+    let classes = packages::java_classes(&folder().join("java"), &jars)?;
+    let path = format!("{}:{}/*", classes.display(), jars.display());
+    let client = Client::new(
+        &format!("java-{}", packages::KAFKA_VERSION),
+        packages::tool("java", "openjdk-17-jre-headless")?,
+    );
+    // Several run at once, each for seconds only.
+    let words = [
+        "-Xmx128m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        &path,
+        "Client",
+    ];
+    Ok(Client {
+        words: words.map(PathBuf::from).to_vec(),
+        ..client
+    })
 }
 
 fn folder() -> PathBuf {
