@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use thalweg_wire::ids::{Offset, PartitionId};
 
 use super::entry::{APPEND_OVERHEAD_BYTES, Entry, EntrySink, MORE, Place};
-use super::round::{RoundBuilder, Touched};
+use super::round::{RoundBuilder, Touched, padded};
 
 /// A cut leaves at least this much on either side, so that no round ends with crumbs.
 const CUT_BYTES_MIN: usize = 512;
@@ -20,8 +20,11 @@ pub(crate) struct RoundQueue {
     rounds: VecDeque<RoundBuilder>,
     /// Number of the newest round that ever held an entry.
     newest: u64,
-    /// First round of the journal file that is being written.
+    /// The youngest round that may begin a journal file.
     file_first: u64,
+    /// Where the last round that was taken ends in its file.
+    taken_to: u64,
+    file_bytes: u64,
     /// Payload bytes of a round at most.
     payload_max: usize,
     /// True between `begin_group` and `end_group`.
@@ -31,14 +34,17 @@ pub(crate) struct RoundQueue {
 }
 
 impl RoundQueue {
-    /// An empty queue; the first round will be the one after `newest`.
+    /// An empty queue for files of `file_bytes`; the first round will be the one after `newest`,
+    /// and it begins a file unless [`RoundQueue::taken`] says otherwise.
     #[must_use]
-    pub(crate) fn new(newest: u64, payload_max: usize) -> Self {
+    pub(crate) fn new(newest: u64, payload_max: usize, file_bytes: u64) -> Self {
         assert!(payload_max >= APPEND_OVERHEAD_BYTES + 2 * CUT_BYTES_MIN);
         Self {
             rounds: VecDeque::new(),
             newest,
             file_first: newest,
+            taken_to: file_bytes,
+            file_bytes,
             payload_max,
             grouped: false,
             last_part: None,
@@ -57,16 +63,21 @@ impl RoundQueue {
         self.newest + u64::from(self.rounds.is_empty())
     }
 
-    /// First round of the journal file that is being written: what is pushed now goes there, or
-    /// into a younger one.
+    /// The youngest round so far that may begin a journal file: waiting rounds reach into files to
+    /// come, and what is pushed now lies in the file that this round is in, or in a younger one.
     #[must_use]
     pub(crate) fn file_first(&self) -> u64 {
         self.file_first
     }
 
-    /// A round begins a journal file.
-    pub(crate) fn file_begins(&mut self, round: u64) {
-        self.file_first = round;
+    /// The newest round that was taken ends at this position of its file.
+    pub(crate) fn taken(&mut self, position: u64) {
+        self.taken_to = position;
+    }
+
+    /// Sees that there is a round for the next entry, whose number is then [`RoundQueue::newest`].
+    pub(crate) fn prepare(&mut self) {
+        self.spare();
     }
 
     /// Blocks that all waiting rounds take, in bytes.
@@ -132,6 +143,18 @@ impl RoundQueue {
 
     fn begin_round(&mut self) {
         self.newest += 1;
+        // Those that wait grow no more, so it is known where they will lie.
+        let position = self.rounds.iter().fold(self.taken_to, |position, round| {
+            let bytes = round.padded_bytes() as u64;
+            match position + bytes {
+                end if end <= self.file_bytes => end,
+                _ => bytes,
+            }
+        });
+        let most = padded(self.payload_max) as u64;
+        if position + most > self.file_bytes {
+            self.file_first = self.newest;
+        }
         self.rounds.push_back(RoundBuilder::new(self.newest));
     }
 
@@ -235,7 +258,7 @@ impl EntrySink for RoundQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Slice;
+    use crate::disk::{BLOCK_BYTES, Slice};
     use crate::journal::round::{ROUND_HEADER_BYTES, RoundHeader, Seal};
     use thalweg_wire::ids::{PartitionIndex, ShardId, Uuid};
 
@@ -244,6 +267,7 @@ mod tests {
         index: PartitionIndex(0),
     };
     const MAX: usize = 4096;
+    const FILE: u64 = 64 << 10;
 
     fn append(bytes: &[u8]) -> Entry<'_> {
         let segment = Offset(0);
@@ -282,7 +306,7 @@ mod tests {
     #[test]
     fn a_batch_of_any_size_is_cut_and_complete_with_its_last_part() {
         for (before, size) in [(0, 10), (0, MAX), (3_900, 200), (4_040, 3), (1_000, 50_000)] {
-            let mut queue = RoundQueue::new(7, MAX);
+            let mut queue = RoundQueue::new(7, MAX, FILE);
             if before > 0 {
                 queue.push(append(&vec![1; before]));
             }
@@ -320,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_state_larger_than_a_round_goes_in_parts() {
-        let mut queue = RoundQueue::new(0, MAX);
+        let mut queue = RoundQueue::new(0, MAX, FILE);
         let state: Vec<u8> = (0..10_000_u32).map(|n| (n % 249) as u8).collect();
         queue.push(Entry::ProducerState {
             partition: ID,
@@ -341,7 +365,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_does_not_fit_begins_the_next_round() {
-        let mut queue = RoundQueue::new(0, MAX);
+        let mut queue = RoundQueue::new(0, MAX, FILE);
         queue.push(append(&[0; 4_030]));
         queue.begin_group();
         queue.push(append(&[1; 5]));
@@ -351,5 +375,26 @@ mod tests {
         });
         queue.end_group();
         assert_eq!((queue.newest(), rounds(&mut queue).len()), (2, 2));
+    }
+
+    #[test]
+    fn files_to_come_are_foreseen_while_rounds_wait() {
+        let most = padded(MAX) as u64;
+        let mut queue = RoundQueue::new(0, MAX, 3 * most);
+        let mut firsts = Vec::new();
+        for _ in 0..8 {
+            queue.push(append(&[0; MAX - APPEND_OVERHEAD_BYTES]));
+            firsts.push(queue.file_first());
+        }
+        assert_eq!(firsts, [1, 1, 1, 4, 4, 4, 7, 7]);
+        // Small ones leave room, until one at its largest would not fit surely.
+        let mut queue = RoundQueue::new(0, MAX, 3 * most);
+        queue.taken(most);
+        for round in 1..=4 {
+            queue.push(append(&[0; 10]));
+            assert_eq!(queue.file_first(), if round == 4 { 4 } else { 0 });
+            queue.taken(most + round * BLOCK_BYTES as u64);
+            queue.take();
+        }
     }
 }

@@ -30,6 +30,12 @@ const PIECE_BYTES_MAX: usize = 256 << 10;
 const HEADER_CRC_AT: usize = ROUND_HEADER_BYTES - 4;
 const _: () = assert!(HEADER_CRC_AT == 8 + 2 + 2 + 4 + 16 + 8 + 4 + 4 + 8 + 4);
 
+/// Blocks that a round with so much payload takes, in bytes.
+#[must_use]
+pub(crate) const fn padded(payload: usize) -> usize {
+    (ROUND_HEADER_BYTES + payload).next_multiple_of(BLOCK_BYTES)
+}
+
 /// A round's header, without its own checksum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RoundHeader {
@@ -96,7 +102,7 @@ impl RoundHeader {
     /// Blocks that the round takes, in bytes.
     #[must_use]
     pub(crate) fn padded_bytes(&self) -> usize {
-        (ROUND_HEADER_BYTES + self.length as usize).next_multiple_of(BLOCK_BYTES)
+        padded(self.length as usize)
     }
 }
 

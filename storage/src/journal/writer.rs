@@ -20,10 +20,10 @@ use thalweg_wire::ids::{ShardId, Uuid};
 
 use super::pool::{FileIndex, Pool, Spot};
 use super::queue::RoundQueue;
-use super::round::{ROUND_HEADER_BYTES, Seal, SealedRound, Touched};
+use super::round::{Seal, SealedRound, Touched, padded};
 use super::wait::{Event, Tickets};
 use crate::counters::Counters;
-use crate::disk::{BLOCK_BYTES, Disk, DiskError, DiskResult, File, IO_BYTES_MAX, Memory, OpenMode};
+use crate::disk::{Disk, DiskError, DiskResult, File, IO_BYTES_MAX, Memory, OpenMode};
 use crate::error::StoreError;
 use crate::progress::Progress;
 use crate::store::{Durability, Mutation, StoreConfig};
@@ -94,11 +94,17 @@ impl<D: Disk> Journal<D> {
             files.insert(*index, disk.open(&path, OpenMode::Write).await?);
         }
         let mut pool = Pool::new(config.journal_file_bytes, start.files);
+        let mut queue = RoundQueue::new(
+            start.newest,
+            config.round_bytes_max,
+            config.journal_file_bytes,
+        );
         for (file, first, position) in start.live {
             pool.adopt(file, first, position);
+            queue.taken(position);
         }
         let state = State {
-            queue: RoundQueue::new(start.newest, config.round_bytes_max),
+            queue,
             pool,
             files,
             progress: Progress::new(start.newest),
@@ -147,6 +153,11 @@ impl<D: Disk> Journal<D> {
     pub(crate) async fn wait(&self, round: u64) -> Result<(), StoreError> {
         let reached = || self.settled(|progress| self.may_acknowledge(progress) >= round);
         self.acknowledged.until(round, reached).await
+    }
+
+    /// True if a round is flushed.
+    pub(crate) fn is_flushed(&self, round: u64) -> bool {
+        self.state.borrow().progress.durable() >= round
     }
 
     /// Waits until a round is flushed, whatever the durability; asks for the flush.
@@ -215,8 +226,8 @@ impl<D: Disk> Journal<D> {
                     self.ask_growth(&mut state);
                     return None;
                 };
+                state.queue.taken(spot.position + bytes as u64);
                 if spot.switched {
-                    state.queue.file_begins(round);
                     self.ask_growth(&mut state);
                 }
                 Some(Some(self.seal(&mut state, spot)))
@@ -374,8 +385,7 @@ impl<D: Disk> Journal<D> {
     /// Bytes that may still be pushed before the journal's room ends, rounds that wait included.
     pub(crate) fn room(&self) -> u64 {
         let state = self.state.borrow();
-        let round = (ROUND_HEADER_BYTES + self.config.round_bytes_max) as u64;
-        let room = state.pool.room(round.next_multiple_of(BLOCK_BYTES as u64));
+        let room = state.pool.room(padded(self.config.round_bytes_max) as u64);
         room.saturating_sub(state.queue.padded_bytes() as u64)
     }
 

@@ -55,6 +55,18 @@ pub(crate) enum Outcome {
     Freed,
     /// The disk is full: try again later.
     Full,
+    /// What would be carried does not fit, but more can be moved by now: try again at once.
+    Short,
+    /// It does not fit, and all that can be moved was: partitions whose moves failed hold too much.
+    Stuck,
+}
+
+/// What carrying the rest of a victim means.
+struct Carriage {
+    /// There is room for it.
+    fits: bool,
+    /// It is a good deal less than what is freed.
+    pays: bool,
 }
 
 impl<D: Disk> Store<D> {
@@ -127,8 +139,12 @@ impl<D: Disk> Store<D> {
                 self.fail_partition(id, &error);
             }
         }
-        if !self.let_go(victim, plan, &done) && full {
+        let carriage = self.let_go(victim, plan, &done);
+        if full && !(carriage.fits && carriage.pays) {
             return Ok(Outcome::Full);
+        }
+        if !carriage.fits {
+            return self.fall_short().await;
         }
         let round = self.journal_moves(victim, plan);
         self.journal.wait_flushed(round).await?;
@@ -136,22 +152,37 @@ impl<D: Disk> Store<D> {
         Ok(Outcome::Freed)
     }
 
-    /// After the barrier: logs let go of what was moved. False if what is left to carry
-    /// does not surely fit, or is hardly less than what the victim would free: that happens only
-    /// where moves were cut short.
+    /// Nothing may be pushed for which there is no room: rounds that find no file would wait for
+    /// this victim for ever. Moves take what is durable when they begin; once all of today is, the
+    /// next try can move it.
+    async fn fall_short(&self) -> Result<Outcome, StoreError> {
+        let newest = self.journal.newest();
+        if self.journal.is_flushed(newest) {
+            return Ok(Outcome::Stuck);
+        }
+        self.journal.wait_flushed(newest).await?;
+        Ok(Outcome::Short)
+    }
+
+    /// After the barrier: logs let go of what was moved. What is left to carry is little, unless
+    /// moves were cut short, failed, or much was not durable yet when they began.
     fn let_go(
         &self,
         victim: &Victim,
         plan: &Plan,
         done: &[(PartitionId, Vec<MovedPlace>)],
-    ) -> bool {
+    ) -> Carriage {
         let room = self.journal.room();
         let mut state = self.state.borrow_mut();
         for (id, places) in done {
             state.moved(*id, places);
         }
         let cost = state.carry_cost(&plan.moved, victim) + state.carry_cost(&plan.carried, victim);
-        cost + cost / 4 <= room && cost < self.config.journal_file_bytes / 4 * 3
+        Carriage {
+            // Rounds are padded to blocks.
+            fits: cost + cost / 8 + 2 * BLOCK_BYTES as u64 <= room,
+            pays: cost < self.config.journal_file_bytes / 4 * 3,
+        }
     }
 
     /// Makes durable what moves wrote: contents and sizes of these files, and all new names.

@@ -105,7 +105,13 @@ impl<D: Disk> Recovery<D> {
     /// Writes journaled bytes to segments and makes that durable; what the new journals begin with.
     async fn drain_all(&mut self, specs: &[PartitionSpec]) -> Result<Vec<RoundQueue>, StoreError> {
         let queues = (0..self.shards)
-            .map(|_| RoundQueue::new(self.next_round - 1, self.config.round_bytes_max))
+            .map(|_| {
+                RoundQueue::new(
+                    self.next_round - 1,
+                    self.config.round_bytes_max,
+                    self.config.journal_file_bytes,
+                )
+            })
             .collect();
         let sinks = Sinks {
             queues: RefCell::new(queues),

@@ -189,16 +189,23 @@ impl<D: Disk> Store<D> {
 
     /// A victim was dealt with, or the journal failed (`None`).
     pub(crate) fn victim_done(&self, outcome: Option<Outcome>) {
-        let full = outcome == Some(Outcome::Full);
+        let full = matches!(outcome, Some(Outcome::Full | Outcome::Stuck));
         let mut state = self.state.borrow_mut();
         state.mover_busy = false;
         if full && !state.full {
+            let why = match outcome {
+                Some(Outcome::Stuck) => "partitions whose files cannot be written hold the journal",
+                _ => "disk full",
+            };
             tracing::warn!(
                 shard = self.config.shard.0,
-                "disk full: produce is refused once the journal's window is used up"
+                "{why}: produce is refused once the journal's window is used up"
             );
         } else if state.full && !full {
-            tracing::info!(shard = self.config.shard.0, "disk has room again");
+            tracing::info!(
+                shard = self.config.shard.0,
+                "the journal can be emptied again"
+            );
         }
         state.full = full;
         drop(state);

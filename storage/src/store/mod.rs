@@ -147,12 +147,12 @@ impl State {
         self.counters.carried_bytes += carried.unwrap_or(0);
     }
 
-    /// What `carry` of these partitions would carry.
+    /// What `carry` of these partitions would take of the journal's room.
     pub(crate) fn carry_cost(&self, ids: &[PartitionId], victim: &Victim) -> u64 {
         let slots = ids.iter().filter_map(|id| self.slots.get(id));
         let costs = slots.map(|slot| {
             let all = slot.pending < victim.move_bytes_min;
-            slot.carry_cost(victim.end, all) + slot.carry_bound()
+            slot.carry_cost(victim.end, all)
         });
         costs.sum()
     }

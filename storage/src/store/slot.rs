@@ -113,12 +113,15 @@ impl Slot {
         self.log.state_entries(queue);
     }
 
-    /// Before an append: bytes from the log's end on lie in the queue's next round, or later.
-    pub(crate) fn mark(&mut self, queue: &RoundQueue) {
+    /// Before an append: bytes from the log's end on lie in the queue's newest round, or later. One
+    /// mark for each journal file is enough, and needed: what lies in younger files than the victim
+    /// must not be carried, however many rounds waited when it was appended.
+    pub(crate) fn mark(&mut self, queue: &mut RoundQueue) {
+        queue.prepare();
         let known = self.marks.back().map(|mark| mark.round);
         if known.is_none_or(|round| round < queue.file_first()) {
             self.marks.push_back(Mark {
-                round: queue.next_round(),
+                round: queue.newest(),
                 place: self.log.place_end(),
             });
         }
@@ -190,13 +193,14 @@ impl Slot {
         carried
     }
 
-    /// Bytes that `carry` would carry.
+    /// What `carry` would take of the journal's room.
     pub(crate) fn carry_cost(&self, rounds_below: u64, all: bool) -> u64 {
         let mut marks = self.marks.iter();
         let kept = marks.find(|mark| mark.round >= rounds_below);
         let upto = kept.filter(|_| !all).map(|mark| mark.place);
         let ranges = self.pending_below(upto);
-        ranges.iter().map(|(place, end)| end - place.position).sum()
+        let bytes: u64 = ranges.iter().map(|(place, end)| end - place.position).sum();
+        bytes + STATE_BYTES
     }
 
     /// Pending bytes below `upto` (all if `None`): where each segment's begin, and their end.
