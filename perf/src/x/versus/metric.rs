@@ -42,7 +42,7 @@ pub(super) enum Metric {
     /// Answers with an error.
     Errors,
     CreateSeconds,
-    /// Until each partition of a new topic had its first record, written by one producer.
+    /// Until each partition of a new topic had its first few records, written by one producer.
     FirstRecordsSeconds,
     RestartSeconds,
     /// Produce latency before a reader of old data came.
@@ -86,7 +86,7 @@ impl Metric {
             Self::PeakMib => "peak MiB",
             Self::Errors => "errors",
             Self::CreateSeconds => "topic created",
-            Self::FirstRecordsSeconds => "first record in each partition",
+            Self::FirstRecordsSeconds => "first records in each partition",
             Self::RestartSeconds => "restart",
             Self::P99BeforeUs => "p99 before",
             Self::DrainMbPerSecond => "drain MB/s",

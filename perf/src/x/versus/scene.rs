@@ -25,8 +25,9 @@ use crate::x::{Context, Failure, Outcome, metrics};
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Creating fewer partitions than this takes no time worth telling.
 const PARTITIONS_TOLD_MIN: i32 = 1000;
-/// A topic of so many partitions gets a record in each before anything is measured: the first one
-/// costs Kafka about 20 ms (it makes files and flushes a checkpoint), and no topic in use pays that.
+/// A topic of so many partitions gets a few records in each before anything is measured: with the
+/// first index entry, after 4 KiB, a partition costs Kafka about 20 ms once, and no topic in use pays
+/// that.
 const PARTITIONS_TOUCHED_MIN: i32 = 100;
 /// So long the first records of all partitions may take.
 const TOUCH_PATIENCE: Duration = Duration::from_secs(180);
@@ -154,7 +155,7 @@ impl Scene<'_> {
         Ok(figures)
     }
 
-    /// The first record of each partition; how many seconds that took.
+    /// The first records of each partition; how many seconds that took.
     fn touch(&self, words: &Words) -> Outcome<f64> {
         let started = Instant::now();
         let report = self.generator(

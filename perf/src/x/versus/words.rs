@@ -2,6 +2,9 @@
 
 use super::rows::HALF;
 
+/// Records of 1 KiB that each partition of a new topic gets, within a second.
+const TOUCHING: i32 = 6;
+
 /// A load as the generator is told it.
 #[derive(Debug, Clone)]
 pub(super) struct Words(String);
@@ -60,12 +63,13 @@ impl Words {
         self.each().next() == Some("consume")
     }
 
-    /// A load that writes a record to each partition of this one's topic.
+    /// A load that writes a few records, more than 4 KiB, to each partition of this one's topic.
     pub(super) fn touching(&self) -> Self {
         let (topic, partitions) = (self.topic(), self.partitions());
+        let rate = TOUCHING * partitions;
         Self(format!(
-            "produce --topic {topic} --partitions {partitions} --rate {partitions} \
-             --size 64 --batch-bytes 64 --partitioner round-robin"
+            "produce --topic {topic} --partitions {partitions} --rate {rate} \
+             --size 1024 --batch-bytes 1024 --partitioner round-robin"
         ))
     }
 
@@ -93,6 +97,6 @@ mod tests {
         assert_eq!(Words::new("consume --rate max", 0.0).rate(), None);
         let touching = Words::new("e2e --topic many --partitions 100 --rate max", 0.0).touching();
         assert_eq!((touching.topic(), touching.partitions()), ("many", 100));
-        assert_eq!(touching.rate(), Some(100.0));
+        assert_eq!(touching.rate(), Some(600.0));
     }
 }
