@@ -143,6 +143,29 @@ fn a_sweep_finds_where_a_sink_still_keeps_up() {
     }
 }
 
+/// `auto` has measured the maximum first: it begins at a twentieth of it and never goes beyond.
+#[test]
+fn an_automatic_sweep_chooses_its_own_rates() {
+    let sink = sink(Fault::None, 0);
+    let mut settings = settings(Workload::Produce, &sink);
+    settings.sweep = Some(thalweg_bench::settings::Sweep::Auto);
+    match load::run(&settings) {
+        Ok(report) => {
+            let rates: Vec<f64> = report.sweep.iter().map(|step| step.rate).collect();
+            let (lowest, most) = (rates[0], rates[0] * 20.0 * 1.001);
+            assert!(lowest > 0.0, "{rates:?}");
+            assert!(
+                rates.iter().all(|rate| (lowest..=most).contains(rate)),
+                "{rates:?}"
+            );
+            let knee = report.knee_rate.unwrap();
+            assert!(rates.contains(&knee), "{knee} is none of {rates:?}");
+        }
+        // As above.
+        Err(error) => assert!(error.to_string().contains("too many"), "{error}"),
+    }
+}
+
 /// The wrong word of each fault, when consumers follow the producers.
 #[test]
 fn wrong_data_is_found() {
