@@ -12,8 +12,8 @@ import lines
 PATIENCE_S = 60
 # A member that leads and rejoins because it now knows the topic's partitions loses its assignment for
 # ever if a poll runs out of time between the answers to its JoinGroup and to its SyncGroup: the client
-# (3.0.12) then takes the rebalance for done, and sends no heartbeats either. It is the client's fault
-# on any server; Apache Kafka hides it as long as the first rebalance is delayed. So polls are long.
+# (3.0.12) then takes the rebalance for done, and sends no heartbeats either. It is so on Apache Kafka
+# too, with group.initial.rebalance.delay.ms=0 as here; a delay hides it. So polls are long.
 MEMBER_POLL_MS = 5000
 
 
