@@ -118,7 +118,7 @@ def member(bootstrap, topic, options):
         more["partition.assignment.strategy"] = "cooperative-sticky"
     reader = Consumer(client(bootstrap, **more))
     reader.subscribe([topic])
-    owned = None
+    owned, uncommitted = None, False
     while not ended.is_set():
         taken = []
         for message in reader.consume(500, 0.1):
@@ -133,17 +133,23 @@ def member(bootstrap, topic, options):
             lines.tell(assigned=owned)
         for message in taken:
             tell(message)
-        if taken:
-            commit(reader)
+        uncommitted = (uncommitted or bool(taken)) and not commit(reader)
     reader.close()
 
 
 def commit(reader):
-    """What it has taken; a rebalance may have taken the partitions away meanwhile."""
+    """Whether what it has taken is committed; a rebalance or the node's end may be in the way.
+
+    A cooperative member keeps its partitions and position through those: it has to commit again.
+    """
     try:
         reader.commit(asynchronous=False)
     except KafkaException as error:
+        if error.args[0].code() == KafkaError._NO_OFFSET:
+            return True
         print(error, file=sys.stderr)
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -185,12 +185,21 @@ func member(broker, topic string, chosen options) {
 			change(func() { owned = append(owned, added[topic]...) })
 		}),
 		kgo.OnPartitionsRevoked(lose), kgo.OnPartitionsLost(lose))
+	uncommitted := false
 	for alive.Err() == nil {
-		fetches := made.PollFetches(alive)
+		limit, cancel := alive, context.CancelFunc(func() {})
+		if uncommitted {
+			limit, cancel = context.WithTimeout(alive, 200*time.Millisecond)
+		}
+		fetches := made.PollFetches(limit)
+		cancel()
 		fetches.EachError(func(_ string, _ int32, err error) { fmt.Fprintln(os.Stderr, err) })
 		fetches.EachRecord(tellRecord)
-		if fetches.NumRecords() > 0 {
-			if err := made.CommitUncommittedOffsets(context.Background()); err != nil {
+		uncommitted = uncommitted || fetches.NumRecords() > 0
+		if uncommitted {
+			// What a rebalance or the node's end was in the way of is committed again.
+			err := made.CommitUncommittedOffsets(context.Background())
+			if uncommitted = err != nil; uncommitted {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		}

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, DefaultConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -201,7 +201,7 @@ fn member(mut config: ClientConfig, topic: &str, options: &Value) -> Outcome<()>
         .set("auto.offset.reset", "earliest");
     let reader: BaseConsumer<DefaultConsumerContext> = config.create()?;
     reader.subscribe(&[topic])?;
-    let mut owned = None;
+    let (mut owned, mut uncommitted) = (None, false);
     while !ended.load(Ordering::Acquire) {
         let mut taken = 0;
         let mut patience = Duration::from_millis(100);
@@ -227,13 +227,24 @@ fn member(mut config: ClientConfig, topic: &str, options: &Value) -> Outcome<()>
             tell(&json!({ "assigned": now }))?;
             owned = Some(now);
         }
-        if taken > 0
-            && let Err(error) = reader.commit_consumer_state(CommitMode::Sync)
-        {
-            eprintln!("{error}");
+        uncommitted |= taken > 0;
+        if uncommitted {
+            uncommitted = !commit(&reader);
         }
     }
     Ok(())
+}
+
+/// Whether what was taken is committed; a rebalance or the node's end may be in the way, then it is
+/// tried again.
+fn commit(reader: &BaseConsumer<DefaultConsumerContext>) -> bool {
+    match reader.commit_consumer_state(CommitMode::Sync) {
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => true,
+        Err(error) => {
+            eprintln!("{error}");
+            false
+        }
+    }
 }
 
 fn tell(line: &Value) -> Outcome<()> {
