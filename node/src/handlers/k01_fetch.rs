@@ -218,7 +218,18 @@ fn terms<D: Disk>(core: &ShardCore<D>, asked: &FetchRequestView<'_>, now: u64) -
             1 => Isolation::LastStable,
             _ => Isolation::HighWatermark,
         },
-        deadline: now.saturating_add(wait * 1_000_000),
+        deadline: gathered(now, wait.saturating_mul(1_000_000)),
+    }
+}
+
+/// The end of a wait of so many nanoseconds, up to a 32nd earlier than asked: ends fall on common
+/// moments, so that a shard with many idle consumers wakes for several of them at once. Clients ask
+/// for a wait of at most so long.
+fn gathered(now: u64, wait: u64) -> u64 {
+    let end = now.saturating_add(wait);
+    match (wait / 32).checked_ilog2() {
+        Some(bits) => end & !((1 << bits) - 1),
+        None => end,
     }
 }
 
@@ -407,6 +418,24 @@ mod tests {
     use thalweg_wire::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 
     use super::*;
+
+    #[test]
+    fn waits_end_together_and_hardly_early() {
+        let wait = 500_000_000;
+        let ends: std::collections::BTreeSet<u64> = (0..1_000)
+            .map(|index| {
+                let now = 77_777_777 + index * 10_000;
+                let end = gathered(now, wait);
+                assert!(end <= now + wait && end > now + wait - wait / 32);
+                end
+            })
+            .collect();
+        assert!(ends.len() <= 3, "{}", ends.len());
+        for wait in [0, 1, 31, 32, 1_000_000, u64::MAX] {
+            let end = gathered(5_000, wait);
+            assert!(end >= 5_000 && end <= wait.saturating_add(5_000));
+        }
+    }
 
     #[test]
     fn partitions_of_a_fetch_have_a_limit() {
