@@ -25,6 +25,9 @@ pub mod kafka;
 mod listeners;
 pub mod limits;
 mod validate;
+pub mod effective;
+pub mod explain;
+pub mod import;
 
 pub use merge::{Key, Value, Values};
 pub use parse::Text;
@@ -64,6 +67,12 @@ impl Loaded {
     #[must_use]
     pub fn broker_configs(&self) -> Vec<kafka::BrokerConfig> {
         kafka::broker_configs(&self.values)
+    }
+
+    /// Every setting as it holds.
+    #[must_use]
+    pub fn rows(&self) -> Vec<effective::Row> {
+        effective::rows(&self.values)
     }
 
     /// Where the topic config of that topic was written, for problems that are found later.

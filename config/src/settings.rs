@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use crate::merge::Reader;
 use crate::units::{
-    Address, Auto, Bytes, CompressedCheck, CoordinatorShard, Durability, List, Listen, LogFormat,
-    LogLevel, MetricsDetail, Millis,
+    Address, Auto, Bytes, CompressedCheck, CoordinatorShard, Durability, FromText, List, Listen,
+    LogFormat, LogLevel, MetricsDetail, Millis,
 };
 
 /// Name, default and explanation of one of our own settings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OwnKey {
     /// Section and name, `shards.count`.
     pub name: &'static str,
@@ -22,6 +22,8 @@ pub struct OwnKey {
     pub default: &'static str,
     /// What it does, unit included.
     pub doc: &'static str,
+    /// What can be written for it, in words.
+    pub accepts: fn() -> String,
 }
 
 macro_rules! section {
@@ -37,6 +39,7 @@ macro_rules! section {
                 name: concat!($section, ".", stringify!($field)),
                 default: $default,
                 doc: concat!($($text, "\n"),+),
+                accepts: <$kind as FromText>::wanted,
             }),+];
 
             fn read(from: &mut Reader<'_>) -> Option<Self> {

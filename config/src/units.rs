@@ -8,6 +8,9 @@ use std::fmt;
 
 /// A setting's type: reads itself from text, or says in words what it wants.
 pub trait FromText: Sized {
+    /// What such a text is, for "write ...".
+    fn wanted() -> String;
+
     /// The value, or what was expected instead.
     fn from_text(text: &str) -> Result<Self, String>;
 }
@@ -141,6 +144,23 @@ pub fn show_bytes(bytes: u64) -> String {
     bytes.to_string()
 }
 
+/// A number with the unit it is read in, for a key whose name says what the number counts and whose
+/// text is a bare one; nothing for other keys, and for numbers that are small enough to read.
+#[must_use]
+pub fn show_number(name: &str, text: &str) -> Option<String> {
+    let number: u64 = text.parse().ok()?;
+    let shown = match name.rsplit('.').next()? {
+        "ms" | "millis" => show_millis(i64::try_from(number).ok()?),
+        "seconds" | "secs" => show_millis(i64::try_from(number.checked_mul(1_000)?).ok()?),
+        "minutes" => show_millis(i64::try_from(number.checked_mul(60_000)?).ok()?),
+        "hours" => show_millis(i64::try_from(number.checked_mul(3_600_000)?).ok()?),
+        "bytes" | "size" => show_bytes(number),
+        _ => return None,
+    };
+    let bare = shown.trim_end_matches("ms");
+    (bare != text).then_some(shown)
+}
+
 /// Milliseconds as people read them: the largest unit that divides them.
 #[must_use]
 pub fn show_millis(millis: i64) -> String {
@@ -178,25 +198,37 @@ pub fn kafka_number(name: &str, text: &str) -> Option<String> {
 }
 
 impl FromText for Bytes {
+    fn wanted() -> String {
+        "a size such as 64MiB, 1GiB or a number of bytes".to_owned()
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
-        with_unit(text, SIZES)
-            .map(Self)
-            .ok_or_else(|| "a size such as 64MiB, 1GiB or a number of bytes".to_owned())
+        with_unit(text, SIZES).map(Self).ok_or_else(Self::wanted)
     }
 }
 
 impl FromText for Millis {
+    fn wanted() -> String {
+        "a duration such as 500ms, 30s, 7d or a number of milliseconds".to_owned()
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
-        let wanted = || "a duration such as 500ms, 30s, 7d or a number of milliseconds".to_owned();
         if let Ok(bare) = text.trim().parse::<i64>() {
             return Ok(Self(bare));
         }
-        let millis = with_unit(text, DURATIONS).ok_or_else(wanted)?;
-        i64::try_from(millis).ok().map(Self).ok_or_else(wanted)
+        let millis = with_unit(text, DURATIONS).ok_or_else(Self::wanted)?;
+        i64::try_from(millis)
+            .ok()
+            .map(Self)
+            .ok_or_else(Self::wanted)
     }
 }
 
 impl<T: FromText> FromText for Auto<T> {
+    fn wanted() -> String {
+        format!("auto, or {}", T::wanted())
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("auto") {
             return Ok(Self::Auto);
@@ -208,6 +240,10 @@ impl<T: FromText> FromText for Auto<T> {
 }
 
 impl<T: FromText> FromText for Option<T> {
+    fn wanted() -> String {
+        format!("nothing, or {}", T::wanted())
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(None);
@@ -217,17 +253,20 @@ impl<T: FromText> FromText for Option<T> {
 }
 
 impl FromText for Address {
+    fn wanted() -> String {
+        "HOST:PORT, such as 127.0.0.1:9092".to_owned()
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
-        let wanted = || "HOST:PORT, such as 127.0.0.1:9092".to_owned();
-        let (host, port) = text.trim().rsplit_once(':').ok_or_else(wanted)?;
-        let port = port.parse().ok().ok_or_else(wanted)?;
+        let (host, port) = text.trim().rsplit_once(':').ok_or_else(Self::wanted)?;
+        let port = port.parse().ok().ok_or_else(Self::wanted)?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         if bare.is_none() && host.contains(':') {
             return Err("an IPv6 address in brackets, such as [::1]:9092".to_owned());
         }
         let host = bare.unwrap_or(host);
         if host.contains(['/', ' ', ',']) {
-            return Err(wanted());
+            return Err(Self::wanted());
         }
         let host = if host == "*" { "" } else { host };
         Ok(Self {
@@ -238,6 +277,10 @@ impl FromText for Address {
 }
 
 impl FromText for Listen {
+    fn wanted() -> String {
+        format!("none, or {}", Address::wanted())
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Self::None);
@@ -249,6 +292,10 @@ impl FromText for Listen {
 }
 
 impl FromText for List {
+    fn wanted() -> String {
+        "entries separated by commas".to_owned()
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
         let entries = text
             .split(',')
@@ -259,17 +306,25 @@ impl FromText for List {
 }
 
 impl FromText for String {
+    fn wanted() -> String {
+        "text".to_owned()
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
     }
 }
 
 impl FromText for bool {
+    fn wanted() -> String {
+        "true or false".to_owned()
+    }
+
     fn from_text(text: &str) -> Result<Self, String> {
         match text.trim() {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err("true or false".to_owned()),
+            _ => Err(Self::wanted()),
         }
     }
 }
@@ -277,10 +332,12 @@ impl FromText for bool {
 macro_rules! number {
     ($($int:ty),+) => { $(
         impl FromText for $int {
+            fn wanted() -> String {
+                format!("a whole number from {} to {}", <$int>::MIN, <$int>::MAX)
+            }
+
             fn from_text(text: &str) -> Result<Self, String> {
-                text.trim().parse().ok().ok_or_else(|| {
-                    format!("a whole number from {} to {}", <$int>::MIN, <$int>::MAX)
-                })
+                text.trim().parse().ok().ok_or_else(Self::wanted)
             }
         }
     )+ };
@@ -295,10 +352,14 @@ macro_rules! choice {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl FromText for $name {
+            fn wanted() -> String {
+                format!("one of {}", [$($word),+].join(", "))
+            }
+
             fn from_text(text: &str) -> Result<Self, String> {
                 match text.trim() {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("one of {}", [$($word),+].join(", "))),
+                    _ => Err(Self::wanted()),
                 }
             }
         }
@@ -411,6 +472,19 @@ mod tests {
         );
         assert_eq!(kafka_number("log.retention.hours", "90m"), None);
         assert_eq!(kafka_number("log.retention.ms", "1000"), None);
+    }
+
+    #[test]
+    fn bare_numbers_are_read_by_the_key_they_belong_to() {
+        let shown = |name, text| show_number(name, text);
+        assert_eq!(shown("log.retention.hours", "168").as_deref(), Some("7d"));
+        assert_eq!(
+            shown("log.segment.bytes", "1073741824").as_deref(),
+            Some("1GiB")
+        );
+        assert_eq!(shown("log.retention.bytes", "-1"), None);
+        assert_eq!(shown("log.retention.ms", "1500"), None);
+        assert_eq!(shown("num.partitions", "60000"), None);
     }
 
     #[test]

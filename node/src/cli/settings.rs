@@ -27,8 +27,8 @@ pub(super) struct From {
 impl From {
     /// Reads and merges everything; problems are printed.
     pub(super) fn load(&self, flags: &[(&str, &str, Option<String>)]) -> Result<Loaded, Exit> {
-        let file = read(self.config.as_deref())?;
-        let properties = read(self.properties.as_deref())?;
+        let file = self.config.as_deref().map(Source::read).transpose()?;
+        let properties = self.properties.as_deref().map(Source::read).transpose()?;
         let env: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -57,38 +57,39 @@ impl From {
     }
 }
 
-struct Source {
+/// A file that carries settings, read whole.
+pub(super) struct Source {
     path: String,
     text: String,
 }
 
 impl Source {
-    fn text(&self) -> Text<'_> {
+    /// Reads it; a problem is printed.
+    pub(super) fn read(path: &Path) -> Result<Self, Exit> {
+        let name = path.display().to_string();
+        let text = std::fs::metadata(path).and_then(|meta| {
+            if meta.len() > limits::CONFIG_BYTES_MAX {
+                return Err(std::io::ErrorKind::FileTooLarge.into());
+            }
+            std::fs::read_to_string(path)
+        });
+        match text {
+            Ok(text) => Ok(Self { path: name, text }),
+            Err(error) => {
+                complain(
+                    &format!("can't read {name}"),
+                    &error.to_string(),
+                    "name a readable text file of at most 1 MiB",
+                );
+                Err(Exit::Config)
+            }
+        }
+    }
+
+    pub(super) fn text(&self) -> Text<'_> {
         Text {
             path: &self.path,
             text: &self.text,
-        }
-    }
-}
-
-fn read(path: Option<&Path>) -> Result<Option<Source>, Exit> {
-    let Some(path) = path else { return Ok(None) };
-    let name = path.display().to_string();
-    let text = std::fs::metadata(path).and_then(|meta| {
-        if meta.len() > limits::CONFIG_BYTES_MAX {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
-        }
-        std::fs::read_to_string(path)
-    });
-    match text {
-        Ok(text) => Ok(Some(Source { path: name, text })),
-        Err(error) => {
-            complain(
-                &format!("can't read {name}"),
-                &error.to_string(),
-                "name a readable text file of at most 1 MiB",
-            );
-            Err(Exit::Config)
         }
     }
 }

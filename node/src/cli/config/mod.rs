@@ -1,5 +1,10 @@
 //! `thalweg config`: look at settings without starting, and at the configs of a running cluster.
 
+mod show;
+mod explain;
+mod import;
+mod diff;
+
 use std::fmt::Write as _;
 
 use clap::Subcommand;
@@ -18,13 +23,20 @@ use super::topic::key_value;
 const SHAPES: &str = "\
 JSON shapes:
   check       {\"valid\"}
+  show        {\"settings\": [{\"key\", \"value\", \"default\", \"source\", \"sensitive\"}]}
+  explain     {\"keys\": [{\"key\", \"of\": \"node\"|\"broker\"|\"topic\", \"accepts\", \"default\", \"meaning\",
+                        \"reload\": \"restart\"|\"live\"|\"none\"}]}
+  import      {\"toml\", \"taken\": [{\"line\", \"key\", \"to\"}], \"left\": [{\"line\", \"key\", \"why\", \"harmless\"}],
+               \"problems\": [{\"source\", \"key\", \"message\", \"fix\"}]}
+  diff        {\"left\", \"right\", \"differences\": [{\"key\", \"left\", \"right\", \"left_source\", \"right_source\"}]}
   describe    {\"kind\", \"name\", \"configs\": [{\"name\", \"value\", \"source\", \"read_only\", \"sensitive\", \"type\",
                                           \"synonyms\": [{\"name\", \"value\", \"source\"}], \"documentation\"}]}
   set, unset  {\"kind\", \"name\", \"result\": \"altered\"|\"checked\", \"set\": {KEY: VALUE, ...}, \"unset\": [KEY, ...]}
-`source` is topic, broker, broker-default, group, client-metrics, logger (set for it), file or default; a
-sensitive value is null. Errors go to standard error, in three lines each.
+`source` of describe is topic, broker, broker-default, group, client-metrics, logger (set for it), file or
+default, that of show is FILE:LINE, a variable, a flag or default; a sensitive value is null. Errors go to standard error, in three lines each.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 settings invalid, 5 no broker reached.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 settings invalid (import: a node would not start with the file),
+5 no broker reached, 6 import left out what is not harmless.";
 
 /// Look at settings, and at configs of a running cluster
 #[derive(Subcommand, Clone, Debug)]
@@ -33,6 +45,18 @@ pub(super) enum Config {
     /// Read all sources of this node's settings and report every problem
     #[command(after_long_help = SHAPES)]
     Check(Check),
+    /// Show this node's settings as they hold, and who set each
+    #[command(after_long_help = SHAPES)]
+    Show(show::Show),
+    /// Say what a key takes, its default, what it does, and how it is changed
+    #[command(after_long_help = SHAPES)]
+    Explain(explain::Explain),
+    /// Make this program's file of a Kafka server.properties, and say what was left out and why
+    #[command(after_long_help = SHAPES)]
+    Import(import::Import),
+    /// Show where settings differ from the defaults, from another file, or from a running node
+    #[command(after_long_help = SHAPES)]
+    Diff(diff::Diff),
     /// Show configs of a topic, broker or group
     #[command(after_long_help = SHAPES)]
     Describe(Describe),
@@ -136,6 +160,10 @@ impl Config {
     pub(super) fn run(self) -> Exit {
         match self {
             Self::Check(check) => check.run(),
+            Self::Show(show) => show.run(),
+            Self::Explain(explain) => explain.run(),
+            Self::Import(import) => import.run(),
+            Self::Diff(diff) => diff.run(),
             Self::Describe(describe) => finish(describe.outcome()),
             Self::Set(set) => finish(set.outcome()),
             Self::Unset(unset) => finish(unset.outcome()),
