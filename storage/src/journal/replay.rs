@@ -176,7 +176,7 @@ fn run_around(found: &BTreeMap<u64, FoundRound>, anchor: u64) -> Option<(u64, u6
 }
 
 /// The newest trim of a round, 0 for none. What cannot be read is told of when it is applied.
-fn newest_trim(round: &FoundRound) -> u64 {
+pub(crate) fn newest_trim(round: &FoundRound) -> u64 {
     let trims = entries(round).filter_map(|entry| match entry {
         Ok((Entry::Trim { rounds_below }, _)) => Some(rounds_below),
         _ => None,

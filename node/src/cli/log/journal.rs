@@ -1,16 +1,20 @@
 //! The journal: rounds, their entries, and what each shard's journal comes to.
 //!
-//! A shard's files are read whole: that is what recovery would read at most, and they are bounded
-//! by the journal's size.
+//! A shard's journal is read twice: once for what it comes to, once to print its rounds, which is done in
+//! the order of their numbers and not of the files. One round is in memory at a time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use thalweg_storage::files::meta::decode_partition_metadata;
 use thalweg_storage::journal::entry::{Entry, Place};
-use thalweg_storage::journal::inspect::{JournalFacts, Round, Verdict, file_index, inspect};
+use thalweg_storage::journal::inspect::{
+    JournalFacts, JournalFiles, Round, RoundPlace, Survey, Verdict, file_index,
+};
 use thalweg_wire::batch::BatchRef;
 use thalweg_wire::ids::{PartitionId, ShardId, Uuid};
 
@@ -79,30 +83,24 @@ impl<'a> Page<'a> {
 
     fn shard(&self, shard: ShardId, sink: &mut Sink) -> io::Result<Seen> {
         let dir = self.root.join(shard.to_string());
-        let (rounds, verdict) = inspect(&self.facts, shard, files_of(&dir)?);
-        let shown = |round: &&Round| self.only.is_none_or(|only| only == round.file());
-        let count = self
-            .wish
-            .count
-            .and_then(|count| usize::try_from(count).ok());
+        let files = &mut Files {
+            dir: &dir,
+            open: None,
+        };
+        let survey = Survey::new(&self.facts, shard, &indexes_of(&dir)?, files)?;
         if !self.wish.brief {
-            for round in rounds
-                .iter()
-                .filter(shown)
-                .take(count.unwrap_or(usize::MAX))
-            {
-                self.round(shard, round, sink)?;
-            }
+            self.rounds(shard, &survey, files, sink)?;
         }
-        let live = rounds.iter().filter(|round| round.is_live).count();
-        let (state, newest, problem) = judged(verdict);
+        let rounds = survey.places().len();
+        let live = survey.places().iter().filter(|at| survey.is_live(at));
+        let live = live.count();
+        let (state, newest, problem) = judged(survey.verdict());
         let newest_text = newest.map_or("-".to_owned(), |newest| newest.to_string());
         sink.put(
             || {
                 let mut text = format!(
-                    "{}: {state}, {} sound rounds, {live} of them would be replayed, newest {newest_text}",
-                    dir.display(),
-                    rounds.len()
+                    "{}: {state}, {rounds} sound rounds, {live} of them would be replayed, newest {newest_text}",
+                    dir.display()
                 );
                 if let Some(problem) = &problem {
                     text += &format!("\n  {problem}");
@@ -115,7 +113,7 @@ impl<'a> Page<'a> {
                     "file": dir.display().to_string(),
                     "shard": shard.0,
                     "id": self.facts.id.to_string(),
-                    "rounds": rounds.len(),
+                    "rounds": rounds,
                     "live": live,
                     "newest": newest,
                     "state": state,
@@ -127,6 +125,28 @@ impl<'a> Page<'a> {
             "rot" | "malformed" => Seen::Rot,
             _ => Seen::Sound,
         })
+    }
+
+    fn rounds(
+        &self,
+        shard: ShardId,
+        survey: &Survey,
+        files: &mut Files<'_>,
+        sink: &mut Sink,
+    ) -> io::Result<()> {
+        let shown = |place: &&RoundPlace| self.only.is_none_or(|only| only == place.file);
+        let mut left = self.wish.count.unwrap_or(u64::MAX);
+        for place in survey.places().iter().filter(shown) {
+            if left == 0 || sink.is_closed() {
+                break;
+            }
+            // A running node writes over what it has trimmed.
+            if let Some(round) = survey.round(place, files)? {
+                self.round(shard, &round, sink)?;
+                left -= 1;
+            }
+        }
+        Ok(())
     }
 
     fn round(&self, shard: ShardId, round: &Round, sink: &mut Sink) -> io::Result<()> {
@@ -291,21 +311,41 @@ fn judged(verdict: Verdict) -> (&'static str, Option<u64>, Option<String>) {
     }
 }
 
-/// The journal files of a shard that were ever written.
-fn files_of(dir: &Path) -> io::Result<Vec<(u32, Vec<u8>)>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let Some(index) = entry.file_name().to_str().and_then(file_index) else {
-            continue;
+/// The journal files of a shard, the one that was read last kept open.
+struct Files<'a> {
+    dir: &'a Path,
+    open: Option<(u32, File)>,
+}
+
+impl JournalFiles for Files<'_> {
+    fn read(&mut self, index: u32, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = match self.open.take() {
+            Some((open, file)) if open == index => file,
+            _ => File::open(self.dir.join(format!("{index:04}.journal")))?,
         };
-        let content = std::fs::read(entry.path())?;
-        if content.iter().any(|byte| *byte != 0) {
-            files.push((index, content));
+        let (_, file) = self.open.insert((index, file));
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let rest = buffer.get_mut(filled..).unwrap_or_default();
+            match file.read_at(rest, position + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(filled)
     }
-    files.sort_by_key(|(index, _)| *index);
-    Ok(files)
+}
+
+/// Indexes of the journal files of a shard.
+fn indexes_of(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut indexes = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        indexes.extend(entry?.file_name().to_str().and_then(file_index));
+    }
+    indexes.sort_unstable();
+    Ok(indexes)
 }
 
 /// Names of topics by their ids, as the directories beside the journal tell them.
