@@ -12,8 +12,9 @@ use std::path::PathBuf;
 
 use thalweg_wire::batch::{
     BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchRef, BatchSpec, CheckLimits, Codec,
-    CompressedCheck, InflateError, Origin, Record, RecordError, RecordFault, Records, Scratch,
-    Stamp, TimestampLimits, assign, check_produce, compress, inflate, split,
+    CompressedCheck, FirstLook, InflateError, Origin, Record, RecordError, RecordFault, Records,
+    Scratch, Stamp, TimestampLimits, assign, check_produce, check_shape, compress, first_look,
+    inflate, split,
 };
 use thalweg_wire::ids::{Epoch, Offset, ProducerId, Sequence, TimestampMs};
 
@@ -327,6 +328,70 @@ fn a_time_too_old_is_refused_and_none_is_not() {
         let result = check(&builder.finish_plain(), &limits);
         assert_eq!(result.is_ok(), taken, "{time}: {result:?}");
     }
+}
+
+#[test]
+fn times_before_1970_are_times_unless_sums_overflow() {
+    for (time, taken) in [
+        (-2, true),
+        (-5_000_000, true),
+        (NOW - i64::MAX, true),
+        (NOW - i64::MAX - 1, true),
+        (NOW - i64::MAX - 2, false),
+        (i64::MIN, false),
+    ] {
+        let mut builder = BatchBuilder::new(BatchSpec::default());
+        builder.push(&Record {
+            timestamp: TimestampMs(time),
+            ..Record::default()
+        });
+        let result = check(&builder.finish_plain(), &limits());
+        assert_eq!(result.is_ok(), taken, "{time}: {result:?}");
+    }
+}
+
+#[test]
+fn the_first_look_sees_what_concerns_the_request() {
+    let sound = batch(Codec::None, 2);
+    let with = |at: usize, bytes: &[u8]| {
+        let mut batch = sound.clone();
+        batch[at..at + bytes.len()].copy_from_slice(bytes);
+        first_look(&batch)
+    };
+    assert_eq!(first_look(&[]), Ok(FirstLook::Plain));
+    assert_eq!(first_look(&sound), Ok(FirstLook::Plain));
+    // Not whole: no batch, and so no error yet.
+    assert_eq!(first_look(&sound[..sound.len() - 1]), Ok(FirstLook::Plain));
+    assert_eq!(first_look(&sound[..11]), Ok(FirstLook::Plain));
+    assert_eq!(with(16, &[1]), Ok(FirstLook::Plain));
+    assert_eq!(with(22, &[0x10]), Ok(FirstLook::Transactional));
+    for (at, bytes) in [(8, &13_i32.to_be_bytes()[..]), (8, &[0xff; 4]), (16, &[3])] {
+        let cause = BatchError::Split(with(at, bytes).unwrap_err());
+        assert_eq!(cause.code().code(), 2);
+    }
+    assert!(with(8, &14_i32.to_be_bytes()).is_ok());
+}
+
+#[test]
+fn the_shape_is_one_batch_that_the_request_may_hold() {
+    let sound = batch(Codec::None, 2);
+    let code = |bytes: &[u8], zstd| {
+        check_shape(bytes, zstd)
+            .err()
+            .map(|cause| cause.code().code())
+    };
+    assert_eq!(code(&sound, false), None);
+    assert_eq!(code(&[], false), Some(87));
+    assert_eq!(code(&[&sound[..], &sound].concat(), false), Some(87));
+    let mut broken = sound.clone();
+    broken[16] = 9;
+    assert_eq!(code(&[&sound[..], &broken].concat(), false), Some(2));
+    let zstd = batch(Codec::Zstd, 2);
+    assert_eq!((code(&zstd, true), code(&zstd, false)), (None, Some(76)));
+    // What the records say is for later.
+    let mut rotten = sound;
+    *rotten.last_mut().unwrap() ^= 1;
+    assert_eq!(code(&rotten, false), None);
 }
 
 #[test]

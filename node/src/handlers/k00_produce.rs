@@ -4,6 +4,8 @@
 //! Appends of one connection keep the order of its requests whatever each of them waits for (its
 //! turn ends when all parts are appended here or sent to their shard). acks=1 and acks=-1 wait for
 //! the disk; acks=0 gets no answer, and an error on it closes the connection, as in Kafka.
+//! Refusals come in Kafka's order (`handleProduceRequest`): what concerns all of the request, then per
+//! partition the topic, the shape of the records, acks, and what only the log knows.
 //! Deviation: transactional batches are refused until there are transactions.
 
 use std::collections::BTreeMap;
@@ -11,7 +13,9 @@ use std::rc::Rc;
 
 use thalweg_coordinator::metadata::image::{Image, Partition, Topic};
 use thalweg_storage::disk::Disk;
-use thalweg_wire::batch::{BatchError, BatchRef, BatchSummary, Codec, check_produce};
+use thalweg_wire::batch::{
+    BatchError, BatchRef, BatchSummary, Codec, FirstLook, check_produce, check_shape, first_look,
+};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{NodeId, Offset, PartitionId, PartitionIndex, ShardId, Uuid};
 use thalweg_wire::messages::produce_request::{
@@ -190,13 +194,32 @@ fn plan<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Plan, Ref
     Ok(plan)
 }
 
-/// Why nothing of the request is appended.
+/// Why nothing of the request is appended: Kafka looks at the first batch of each partition, known or
+/// not, until it finds one of a transaction, and stops at one that it cannot tell the end of. A
+/// batch of a transaction without a transactional id is a question of rights there.
 fn whole_refusal(asked: &ProduceRequestView<'_>) -> Option<Fault> {
-    if !matches!(asked.acks, -1..=1) {
-        let words = format!("acks is {}, not -1, 0 or 1", asked.acks);
-        return Some(Fault::new(ErrorCode::InvalidRequiredAcks, words));
+    let parts = asked.topic_data.iter();
+    for part in parts.flat_map(|topic| topic.partition_data.iter()) {
+        match first_look(part.records.unwrap_or_default()) {
+            Ok(FirstLook::Plain) => {}
+            Ok(FirstLook::Transactional) if asked.transactional_id.is_none() => {
+                let words = "a batch of a transaction, and the request has no transactional id";
+                let code = ErrorCode::TransactionalIdAuthorizationFailed;
+                return Some(Fault::new(code, words));
+            }
+            Ok(FirstLook::Transactional) => break,
+            Err(cause) => return Some(Fault::from(BatchError::Split(cause))),
+        }
     }
     asked.transactional_id.map(|_| no_transactions())
+}
+
+fn known_acks(acks: i16) -> Result<(), Fault> {
+    if matches!(acks, -1..=1) {
+        return Ok(());
+    }
+    let words = format!("acks is {acks}, not -1, 0 or 1");
+    Err(Fault::new(ErrorCode::InvalidRequiredAcks, words))
 }
 
 fn no_transactions() -> Fault {
@@ -230,10 +253,6 @@ fn check<D: Disk>(
     topic: &Topic,
     part: &PartitionProduceDataView<'_>,
 ) -> Result<AppendPart, Refused> {
-    if topic.is_internal() && request.client_id() != ADMIN_CLIENT {
-        let words = format!("Cannot append to internal topic {}", topic.name);
-        return Err(Fault::new(ErrorCode::InvalidTopicException, words).into());
-    }
     let index = PartitionIndex(part.index);
     let partition = topic.partition(index).ok_or_else(|| {
         Fault::new(
@@ -241,6 +260,14 @@ fn check<D: Disk>(
             "there is no such partition",
         )
     })?;
+    let records = part.records.unwrap_or_default();
+    let zstd_allowed = request.version >= ZSTD;
+    check_shape(records, zstd_allowed)?;
+    known_acks(acks)?;
+    if topic.is_internal() && request.client_id() != ADMIN_CLIENT {
+        let words = format!("Cannot append to internal topic {}", topic.name);
+        return Err(Fault::new(ErrorCode::InvalidTopicException, words).into());
+    }
     led_here(core.node.id, partition)?;
     let settings = core.topic_settings(topic);
     let isr = i64::try_from(partition.isr.len()).unwrap_or(i64::MAX);
@@ -248,8 +275,7 @@ fn check<D: Disk>(
         let words = format!("{isr} replicas are in sync, fewer than min.insync.replicas");
         return Err(Fault::new(ErrorCode::NotEnoughReplicas, words).into());
     }
-    let records = part.records.unwrap_or_default();
-    let limits = settings.limits(core.host.now().wall, request.version >= ZSTD);
+    let limits = settings.limits(core.host.now().wall, zstd_allowed);
     let summary = check_produce(records, &limits, &mut core.scratch.borrow_mut())?;
     no_transaction(&summary)?;
     Ok(AppendPart {

@@ -13,20 +13,31 @@
 //! - a batch that says "time of append": INVALID_TIMESTAMP also on topics where Kafka lets it by;
 //! - a codec number nobody has: UNSUPPORTED_COMPRESSION_TYPE; a payload its codec cannot read:
 //!   INVALID_RECORD. Kafka fails both with UNKNOWN_SERVER_ERROR;
-//! - a time before 1970 that is not "none": INVALID_TIMESTAMP, where Kafka only refuses those that
-//!   its sums overflow by;
 //! - a transactional batch without a producer id.
 //!
 //! As in Kafka, a wrong largest time in the header is no error: the summary tells the right one,
-//! and [`BatchSummary::stamp`] makes the log write it.
+//! and [`BatchSummary::stamp`] makes the log write it. Times before 1970 are times.
+//!
+//! What may be in a request at all is a question of its own ([`first_look`], [`check_shape`]): Kafka
+//! asks it of the whole request before it looks for topics, and of a partition before it looks at
+//! acks.
 
 use super::assign::Stamp;
 use super::error::{BatchError, RECORD_ERRORS_MAX, RecordError, RecordFault};
-use super::header::{Attributes, BatchRef, Codec};
+use super::header::{Attributes, BatchRef, Codec, LOG_OVERHEAD, MAGIC, SplitError};
 use super::inflate::{Inflater, Scratch, StreamError, StreamSource};
 use super::records::{Frame, walk_frame};
 use super::varint::SliceSource;
 use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+
+/// Where a batch has its length, in every format.
+const LENGTH_AT: usize = 8;
+/// Where a batch has its format, in every format.
+const MAGIC_AT: usize = 16;
+/// Where a batch of format 2 has its attributes.
+const ATTRIBUTES_AT: usize = 21;
+/// Bytes behind the length that the smallest record of the oldest format has.
+const LENGTH_MIN: usize = 14;
 
 /// Who made the batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,20 +150,77 @@ impl BatchSummary {
     }
 }
 
+/// What a first look at the batches of a partition shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FirstLook {
+    /// Nothing that concerns the whole request.
+    Plain,
+    /// The first batch belongs to a transaction.
+    Transactional,
+}
+
+/// Looks at the first batch of a partition, before anything else of the request: a size or a format
+/// that cannot be makes Kafka refuse the whole request (`ByteBufferLogInputStream.nextBatchSize`,
+/// asked by `RequestUtils.hasTransactionalRecords`). A batch that is not whole is no batch there.
+pub fn first_look(bytes: &[u8]) -> Result<FirstLook, SplitError> {
+    let Some(batch) = framed(bytes)? else {
+        return Ok(FirstLook::Plain);
+    };
+    let attributes = match batch.get(ATTRIBUTES_AT..ATTRIBUTES_AT + 2) {
+        Some(&[high, low]) if batch.get(MAGIC_AT) == Some(&MAGIC.cast_unsigned()) => {
+            Attributes(i16::from_be_bytes([high, low]))
+        }
+        _ => Attributes::default(),
+    };
+    Ok(match attributes.is_transactional() {
+        true => FirstLook::Transactional,
+        false => FirstLook::Plain,
+    })
+}
+
+/// The bytes of the batch in front, if they are all there; an error if no batch can have them.
+fn framed(bytes: &[u8]) -> Result<Option<&[u8]>, SplitError> {
+    let Some(&[a, b, c, d]) = bytes.get(LENGTH_AT..LOG_OVERHEAD) else {
+        return Ok(None);
+    };
+    let length = i32::from_be_bytes([a, b, c, d]);
+    let whole = usize::try_from(length).ok();
+    let whole = whole.filter(|length| *length >= LENGTH_MIN);
+    let whole = whole.ok_or(SplitError::Length(length))?;
+    let Some(magic) = bytes.get(MAGIC_AT).map(|byte| byte.cast_signed()) else {
+        return Ok(None);
+    };
+    if !(0..=MAGIC).contains(&magic) {
+        return Err(SplitError::Magic(magic));
+    }
+    Ok(bytes.get(..whole.saturating_add(LOG_OVERHEAD)))
+}
+
+/// Whether `bytes` are one batch of a kind that the request may hold, sound or not
+/// (`ProduceRequest.validateRecords`); the batch.
+pub fn check_shape(bytes: &[u8], zstd_allowed: bool) -> Result<BatchRef<'_>, BatchError> {
+    if bytes.is_empty() {
+        return Err(BatchError::Empty);
+    }
+    let batch = BatchRef::first(bytes).map_err(BatchError::Split)?;
+    if batch.header().attributes().codec() == Ok(Codec::Zstd) && !zstd_allowed {
+        return Err(BatchError::ZstdTooEarly);
+    }
+    let trailing = bytes.get(batch.bytes().len()..).unwrap_or_default();
+    if !trailing.is_empty() {
+        framed(trailing).map_err(BatchError::Split)?;
+        return Err(BatchError::Trailing(trailing.len()));
+    }
+    Ok(batch)
+}
+
 /// Checks that `bytes` are one sound batch.
 pub fn check_produce(
     bytes: &[u8],
     limits: &CheckLimits,
     scratch: &mut Scratch,
 ) -> Result<BatchSummary, BatchError> {
-    if bytes.is_empty() {
-        return Err(BatchError::Empty);
-    }
-    let batch = BatchRef::first(bytes).map_err(BatchError::Split)?;
-    let trailing = bytes.len() - batch.bytes().len();
-    if trailing != 0 {
-        return Err(BatchError::Trailing(trailing));
-    }
+    let batch = check_shape(bytes, limits.zstd_allowed)?;
     let mut summary = check_header(&batch, limits)?;
     let walk = Walk::new(&batch, limits);
     let walked = if summary.codec == Codec::None {
@@ -173,9 +241,6 @@ fn check_header(batch: &BatchRef<'_>, limits: &CheckLimits) -> Result<BatchSumma
     let is_client = limits.origin == Origin::Client;
     let attributes = header.attributes();
     let codec = attributes.codec().map_err(BatchError::UnknownCodec)?;
-    if codec == Codec::Zstd && !limits.zstd_allowed {
-        return Err(BatchError::ZstdTooEarly);
-    }
     if is_client && header.base_offset() != Offset(0) {
         return Err(BatchError::BaseOffset(header.base_offset()));
     }
@@ -316,8 +381,9 @@ impl<'a> Walk<'a> {
         if time == TimestampMs::NONE.0 {
             return false;
         }
-        let age = limits.now.0.saturating_sub(time);
-        time < 0 || age > limits.before_max_ms || age.saturating_neg() > limits.after_max_ms
+        // Sums wrap, as Kafka's do: what lies beyond all times is thereby too late.
+        let age = limits.now.0.wrapping_sub(time);
+        age > limits.before_max_ms || age.wrapping_neg() > limits.after_max_ms
     }
 
     fn finish(self) -> Result<TimestampMs, BatchError> {

@@ -27,7 +27,8 @@ pub use build::{
     metadata_batch,
 };
 pub use check::{
-    BatchSummary, CheckLimits, CompressedCheck, Origin, TimestampLimits, check_produce,
+    BatchSummary, CheckLimits, CompressedCheck, FirstLook, Origin, TimestampLimits, check_produce,
+    check_shape, first_look,
 };
 pub use error::{BatchError, RECORD_ERRORS_MAX, RecordError, RecordFault};
 pub use header::{
