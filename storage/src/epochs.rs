@@ -24,7 +24,8 @@ pub struct EpochEnd {
 }
 
 impl EpochEnd {
-    const UNKNOWN: Self = Self {
+    /// No such epoch.
+    pub const UNKNOWN: Self = Self {
         epoch: Epoch::UNKNOWN,
         end: Offset::NONE,
     };

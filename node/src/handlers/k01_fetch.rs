@@ -369,17 +369,26 @@ fn locate<D: Disk>(
     if partition.leader != core.node.id {
         return Err((ErrorCode::NotLeaderOrFollower, leader));
     }
-    let believed = wanted.current_leader_epoch;
-    if believed != Epoch::UNKNOWN && believed < partition.leader_epoch {
-        return Err((ErrorCode::FencedLeaderEpoch, leader));
-    }
-    if believed > partition.leader_epoch {
-        return Err((ErrorCode::UnknownLeaderEpoch, None));
+    match believed(wanted.current_leader_epoch, partition.leader_epoch) {
+        Ok(()) => {}
+        Err(ErrorCode::FencedLeaderEpoch) => return Err((ErrorCode::FencedLeaderEpoch, leader)),
+        Err(code) => return Err((code, None)),
     }
     Ok(PartitionId {
         topic: topic.id,
         index,
     })
+}
+
+/// What a consumer believes to be the leader's epoch. In a fetch any number below 0 says that it does
+/// not know (Kafka's `FetchRequest.optionalEpoch`); elsewhere only -1 does.
+fn believed(epoch: Epoch, now: Epoch) -> Result<(), ErrorCode> {
+    match epoch {
+        Epoch(..0) => Ok(()),
+        epoch if epoch < now => Err(ErrorCode::FencedLeaderEpoch),
+        epoch if epoch > now => Err(ErrorCode::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
 }
 
 /// Shards planned side by side, each for the whole limit: together they may have too much.
@@ -434,6 +443,19 @@ mod tests {
         for wait in [0, 1, 31, 32, 1_000_000, u64::MAX] {
             let end = gathered(5_000, wait);
             assert!(end >= 5_000 && end <= wait.saturating_add(5_000));
+        }
+    }
+
+    #[test]
+    fn an_epoch_below_none_is_not_known() {
+        for (epoch, told) in [
+            (-2, Ok(())),
+            (-1, Ok(())),
+            (0, Err(ErrorCode::FencedLeaderEpoch)),
+            (1, Ok(())),
+            (2, Err(ErrorCode::UnknownLeaderEpoch)),
+        ] {
+            assert_eq!(believed(Epoch(epoch), Epoch(1)), told, "{epoch}");
         }
     }
 

@@ -9,6 +9,7 @@
 use std::rc::Rc;
 
 use thalweg_storage::disk::Disk;
+use thalweg_storage::epochs::EpochEnd;
 use thalweg_storage::error::StoreError;
 use thalweg_storage::log::{AppendContext, Appended, Origin};
 use thalweg_storage::store::{Isolation, ReadRequest};
@@ -125,19 +126,27 @@ impl<D: Disk> ShardCore<D> {
             aborted: Vec::new(),
             diverging: None,
         };
-        if part.last_fetched_epoch != Epoch::UNKNOWN {
+        if part.last_fetched_epoch >= Epoch(0) {
             let end = self
                 .store
-                .end_offset_for_epoch(part.partition, part.last_fetched_epoch);
-            if let Some(end) =
-                end.filter(|end| end.epoch < part.last_fetched_epoch || end.end < part.offset)
-            {
-                fetched.diverging = Some(end);
-                return fetched;
+                .end_offset_for_epoch(part.partition, part.last_fetched_epoch)
+                .unwrap_or(EpochEnd::UNKNOWN);
+            match compared(part, end, view.log_start) {
+                Course::Same => {}
+                Course::Diverging => {
+                    fetched.diverging = Some(end);
+                    return fetched;
+                }
+                Course::OutOfRange => return FetchedPart::failed(out_of_range()),
             }
         }
         if room == 0 && !first {
-            return fetched;
+            // Without room for records the offset is still looked at.
+            let is_there = part.offset >= view.log_start && part.offset <= view.log_end;
+            return match is_there {
+                true => fetched,
+                false => FetchedPart::failed(out_of_range()),
+            };
         }
         let request = ReadRequest {
             offset: part.offset,
@@ -157,16 +166,37 @@ impl<D: Disk> ShardCore<D> {
                 aborted: answer.aborted,
                 diverging: None,
             },
-            Err(error) => FetchedPart {
-                error: Fault::from(error).code,
-                ..fetched
-            },
+            Err(error) => FetchedPart::failed(Fault::from(error)),
         }
     }
 }
 
+fn out_of_range() -> Fault {
+    Fault::new(ErrorCode::OffsetOutOfRange, String::new())
+}
+
+/// Whether who fetches has what this log has up to the offset asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Course {
+    Same,
+    Diverging,
+    OutOfRange,
+}
+
+/// Kafka's order (`Partition.readRecords`): an epoch that this log does not know the end of, then an
+/// offset below the log's start, both out of range; then where the two part.
+fn compared(part: &FetchPart, end: EpochEnd, log_start: Offset) -> Course {
+    if end.epoch == Epoch::UNKNOWN || end.end == Offset::NONE || part.offset < log_start {
+        Course::OutOfRange
+    } else if end.epoch < part.last_fetched_epoch || end.end < part.offset {
+        Course::Diverging
+    } else {
+        Course::Same
+    }
+}
+
 impl FetchedPart {
-    /// Nothing but an error.
+    /// Nothing but an error: beside one Kafka tells no offsets either.
     #[must_use]
     pub fn failed(fault: Fault) -> Self {
         Self {
@@ -180,5 +210,39 @@ impl FetchedPart {
             aborted: Vec::new(),
             diverging: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thalweg_wire::ids::{PartitionIndex, Uuid};
+
+    use super::*;
+
+    #[test]
+    fn the_last_fetched_epoch_is_compared_in_kafkas_order() {
+        let course = |offset, epoch, (ended, end), log_start| {
+            let part = FetchPart {
+                partition: PartitionId {
+                    topic: Uuid::ZERO,
+                    index: PartitionIndex(0),
+                },
+                offset: Offset(offset),
+                bytes_max: 0,
+                last_fetched_epoch: Epoch(epoch),
+            };
+            let end = EpochEnd {
+                epoch: Epoch(ended),
+                end: Offset(end),
+            };
+            compared(&part, end, Offset(log_start))
+        };
+        // An epoch that nobody has had yet, or a log without any.
+        assert_eq!(course(3, 7, (-1, -1), 0), Course::OutOfRange);
+        // Below the start it does not matter where the two part.
+        assert_eq!(course(3, 1, (0, 2), 4), Course::OutOfRange);
+        assert_eq!(course(3, 1, (0, 2), 0), Course::Diverging);
+        assert_eq!(course(9, 1, (1, 5), 0), Course::Diverging);
+        assert_eq!(course(5, 1, (1, 5), 0), Course::Same);
     }
 }
