@@ -140,6 +140,42 @@ fn metadata_by_name_by_id_and_all() {
 }
 
 #[test]
+fn one_id_makes_it_a_request_by_id() {
+    let cluster = two_topics();
+    let id = cluster.image().topics.named("a").unwrap().id;
+    let row = |topic_id, name: &'static str| MetadataRequestTopic {
+        topic_id,
+        name: Some(name.into()),
+    };
+    let request = MetadataRequest {
+        topics: Some(vec![
+            row(Uuid::ZERO, "b"),
+            row(id, "b"),
+            row(id, "other"),
+            row(Uuid::ZERO, "new"),
+            row(Uuid([9; 16]), "a"),
+        ]),
+        allow_auto_topic_creation: true,
+        ..Default::default()
+    };
+    let answer = ask(&cluster, &request, 12);
+    let rows = answer.response.topics.iter();
+    let rows: Vec<_> = rows
+        .map(|topic| (topic.name.as_deref(), topic.error_code))
+        .collect();
+    let unknown = ErrorCode::UnknownTopicId as i16;
+    assert_eq!(rows, [(Some("a"), 0), (None, unknown)]);
+    assert!(answer.missing.is_empty(), "names beside ids mean nothing");
+    // Earlier versions refuse all of it, names included.
+    let early = ask(&cluster, &request, 11).response;
+    assert_eq!((early.topics.len(), early.brokers.len()), (5, 0));
+    assert_eq!((early.cluster_id, early.controller_id), (None, -1));
+    let refused = ErrorCode::InvalidRequest as i16;
+    let mut topics = early.topics.iter();
+    assert!(topics.all(|topic| topic.error_code == refused));
+}
+
+#[test]
 fn missing_topics_are_named_for_creation() {
     let cluster = two_topics();
     let check = |request: &MetadataRequest<'_>, code: ErrorCode, missing: &[&str]| {

@@ -2,6 +2,9 @@
 //!
 //! A missing topic is answered UNKNOWN_TOPIC_OR_PARTITION even when it will be made: the caller gets the names
 //! to create and does so behind the answer, and the client asks again. What is asked twice is answered once.
+//! As in Kafka (`handleTopicMetadataRequest`), one id in a request makes it a request by id: rows without one
+//! are passed over, and names beside ids mean nothing. Before version 12 one id or one missing name is an error
+//! of the whole request, which then tells nothing of the cluster.
 
 use std::collections::BTreeSet;
 
@@ -40,6 +43,11 @@ pub fn metadata(
         may_create: version < 4 || request.allow_auto_topic_creation,
         operations: request.include_topic_authorized_operations,
     };
+    let list = || request.topics.iter().flat_map(|list| list.iter());
+    if version < 12 && list().any(|topic| !topic.topic_id.is_zero() || topic.name.is_none()) {
+        return too_early(list());
+    }
+    let by_id = list().any(|topic| !topic.topic_id.is_zero());
     let mut missing = Vec::new();
     let topics = match &request.topics {
         None => image.topics.iter().map(|topic| asks.topic(topic)).collect(),
@@ -49,9 +57,10 @@ pub fn metadata(
         }
         Some(list) => {
             let mut seen = BTreeSet::new();
-            let once = list
-                .iter()
-                .filter(|topic| seen.insert((topic.topic_id, topic.name)));
+            let once = list.iter().filter(|topic| match by_id {
+                true => !topic.topic_id.is_zero() && seen.insert((topic.topic_id, None)),
+                false => seen.insert((topic.topic_id, topic.name)),
+            });
             once.map(|topic| asks.asked(&topic, &mut missing)).collect()
         }
     };
@@ -88,15 +97,15 @@ impl Asks<'_> {
         asked: &MetadataRequestTopicView<'_>,
         missing: &mut Vec<String>,
     ) -> MetadataResponseTopic<'static> {
-        let by_id = !asked.topic_id.is_zero();
-        // Versions 10 and 11 have the field, but Kafka refuses to look by it before 12.
-        if (by_id || asked.name.is_none()) && self.version < 12 {
-            return refused(asked, ErrorCode::InvalidRequest);
-        }
-        if by_id {
+        if !asked.topic_id.is_zero() {
             return match self.image.topics.get(asked.topic_id) {
                 Some(topic) => self.topic(topic),
-                None => refused(asked, ErrorCode::UnknownTopicId),
+                None => MetadataResponseTopic {
+                    error_code: ErrorCode::UnknownTopicId as i16,
+                    name: None,
+                    topic_id: asked.topic_id,
+                    ..MetadataResponseTopic::default()
+                },
             };
         }
         let Some(name) = asked.name else {
@@ -156,19 +165,28 @@ impl Asks<'_> {
     }
 }
 
+/// The answer to ids, or to a name that is missing, in versions that have the field and may not use it.
+fn too_early<'a>(topics: impl Iterator<Item = MetadataRequestTopicView<'a>>) -> Answer {
+    let topics = topics.map(|topic| MetadataResponseTopic {
+        is_internal: false,
+        ..refused(&topic, ErrorCode::InvalidRequest)
+    });
+    Answer {
+        response: MetadataResponse {
+            topics: topics.collect(),
+            ..MetadataResponse::default()
+        },
+        missing: Vec::new(),
+    }
+}
+
 fn refused(
     asked: &MetadataRequestTopicView<'_>,
     error: ErrorCode,
 ) -> MetadataResponseTopic<'static> {
-    // Only version 12 can answer without a name.
-    let by_id = !asked.topic_id.is_zero() && asked.name.is_none();
-    let name = match asked.name {
-        None if by_id && error == ErrorCode::UnknownTopicId => None,
-        name => Some(name.unwrap_or("").to_owned().into()),
-    };
     MetadataResponseTopic {
         error_code: error as i16,
-        name,
+        name: Some(asked.name.unwrap_or("").to_owned().into()),
         topic_id: asked.topic_id,
         is_internal: asked.name.is_some_and(is_internal),
         ..MetadataResponseTopic::default()
