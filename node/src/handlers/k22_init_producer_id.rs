@@ -24,7 +24,11 @@ pub async fn handle<D: Disk>(
     request: &Request,
 ) -> Result<Answer, Refusal> {
     let asked: InitProducerIdRequestView<'_> = request.view()?;
+    // An old id and its epoch go together: one without the other is refused before anything else, and
+    // both without a transactional id are of no interest (Kafka's `handleInitProducerIdRequest`).
+    let is_half = (asked.producer_id == -1) != (asked.producer_epoch == -1);
     let given = match asked.transactional_id {
+        _ if is_half => Err(ErrorCode::InvalidRequest),
         Some("") => Err(ErrorCode::InvalidRequest),
         Some(_) => Err(ErrorCode::UnsupportedVersion),
         None => next_id(core).await.map_err(|fault| fault.code),

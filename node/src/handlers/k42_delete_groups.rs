@@ -1,5 +1,8 @@
 //! DeleteGroups: groups without members go, with their offsets; answered when that is durable.
+//!
+//! A group that is named twice is deleted once and has one row, as in Kafka.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use thalweg_coordinator::groups::step::Answer as Said;
@@ -22,20 +25,25 @@ pub async fn handle<D: Disk>(
 ) -> Result<Answer, Refusal> {
     let asked: DeleteGroupsRequestView<'_> = request.view()?;
     let names: Vec<&str> = asked.groups_names.iter().collect();
-    let mut rows = vec![DeletableGroupResult::default(); names.len()];
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, name) in names.iter().enumerate() {
+        first.entry(*name).or_insert(at);
+    }
+    let mut rows: Vec<Option<DeletableGroupResult<'static>>> = vec![None; names.len()];
     for (places, said) in ask_many(core, request, turn, Named::ByPart(names)).await {
         let said = said.or_else(|code| refused(request, &places, code))?;
         let Said::DeleteGroups(found) = said else {
             return Err(Refusal::WrongAnswer(request.api));
         };
-        for (at, row) in places.into_iter().zip(found) {
-            if let Some(slot) = rows.get_mut(at as usize) {
-                *slot = row;
+        for row in found {
+            let place = first.get(row.group_id.as_ref()).copied();
+            if let Some(slot) = place.and_then(|at| rows.get_mut(at)) {
+                *slot = Some(row);
             }
         }
     }
     request.respond(&DeleteGroupsResponse {
         throttle_time_ms: 0,
-        results: rows,
+        results: rows.into_iter().flatten().collect(),
     })
 }
