@@ -34,8 +34,8 @@ use pair::{Finding, Pair};
 use rules::Rules;
 use schema::Schemas;
 
-/// Must pass.
-const FIXED_SEEDS: &[u64] = &[1];
+/// Must pass. Each but the first found something once.
+const FIXED_SEEDS: &[u64] = &[1, 2, 3, 5, 7, 8];
 const STEPS: usize = 300;
 /// The share of Kafka's triples that Thalweg has to reach.
 const COVERAGE_PERCENT_MIN: usize = 80;

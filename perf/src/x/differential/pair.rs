@@ -15,11 +15,13 @@ use crate::x::Outcome;
 use crate::x::server::{Kind, Server, Setup};
 
 const PORT: u16 = 24010;
-/// What both are told: no waiting for members, one partition for offsets so that it loads at once.
+/// What both are told: no waiting for members, one partition for offsets so that it loads at once,
+/// and no record is ever too old.
 const PROPERTIES: &[&str] = &[
     "group.initial.rebalance.delay.ms=0",
     "offsets.topic.num.partitions=1",
     "num.partitions=2",
+    "log.retention.ms=-1",
 ];
 /// How long a change of metadata may take to be seen everywhere.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);

@@ -184,6 +184,8 @@ fn null_one_in(api: ApiKey, field: &str) -> usize {
     match (api, field) {
         (_, "GroupInstanceId") => 2,
         (ApiKey::Produce | ApiKey::InitProducerId, "TransactionalId") => 1,
+        // Kafka 4.3 never answers a produce request with null instead of records.
+        (ApiKey::Produce, "Records") => usize::MAX,
         (ApiKey::CreatePartitions, "Assignments") => 2,
         (ApiKey::DescribeTopicPartitions, "Cursor") => 2,
         (ApiKey::OffsetFetch, "MemberId") => 2,
