@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use thalweg_wire::batch::{
     BATCH_HEADER_BYTES, BatchBuilder, BatchError, BatchSpec, BatchSummary, CheckLimits, Codec,
-    CompressedCheck, InflateError, Lz4Error, Origin, Record, RecordError, RecordFault, Scratch,
-    SnappyError, TimestampLimits, check_produce,
+    CompressedCheck, InflateError, Lz4Error, Origin, Record, Scratch, SnappyError, TimestampLimits,
+    check_produce,
 };
 use thalweg_wire::ids::{ProducerId, Sequence, TimestampMs};
 
@@ -137,11 +137,6 @@ fn differs(ours: &Result<BatchSummary, BatchError>, theirs: &str) -> Option<Stri
                 && words[1].parse() == Ok(summary.record_count)
                 && words[2].parse() == Ok(summary.max_timestamp.0)
                 && words[3] == "false"
-        }
-        Err(BatchError::Records(errors)) if code == 0 => {
-            let negative =
-                |e: &RecordError| matches!(e.fault, RecordFault::Timestamp(t) if t.0 < 0);
-            errors.iter().all(negative)
         }
         Err(cause) if code == 0 => is_stricter(cause),
         // Kafka has no error for what its codecs throw, nor for codecs it does not know.

@@ -145,7 +145,11 @@ impl<'s> Generator<'s> {
     fn field(&mut self, place: Place<'_>, field: &Field) -> Outcome<Value> {
         let is_nullable = field.nullable.contains(place.version);
         if is_nullable && self.random.one_in(null_one_in(place.api, &field.name)) {
-            return Ok(Value::Null);
+            return Ok(match (place.api, field.name.as_str()) {
+                // Kafka 4.3 never answers a produce request with null instead of records.
+                (ApiKey::Produce, "Records") => json!(""),
+                _ => Value::Null,
+            });
         }
         let place = Place {
             parent: if matches!(field.kind, Kind::Array(_)) {
@@ -184,8 +188,6 @@ fn null_one_in(api: ApiKey, field: &str) -> usize {
     match (api, field) {
         (_, "GroupInstanceId") => 2,
         (ApiKey::Produce | ApiKey::InitProducerId, "TransactionalId") => 1,
-        // Kafka 4.3 never answers a produce request with null instead of records.
-        (ApiKey::Produce, "Records") => usize::MAX,
         (ApiKey::CreatePartitions, "Assignments") => 2,
         (ApiKey::DescribeTopicPartitions, "Cursor") => 2,
         (ApiKey::OffsetFetch, "MemberId") => 2,
