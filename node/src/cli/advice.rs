@@ -73,8 +73,16 @@ fn of_groups(error: ErrorCode) -> Option<Advice> {
             "stop its consumers, and try again",
         ),
         E::InconsistentGroupProtocol => (
-            "the group's members use another assignor than `range`, or another kind of group",
-            "choose another `--group`, or stop its other members",
+            "the group's members share partitions in another way, or the group is of another kind",
+            "give the `--assignor` that `thalweg group describe` shows, or choose another `--group`",
+        ),
+        E::FencedInstanceId => (
+            "another member has come to the group under the same `--group-instance-id`",
+            "give each member a name of its own",
+        ),
+        E::InvalidSessionTimeout => (
+            "the session timeout is not between the broker's bounds for it",
+            "`thalweg config describe broker ID --all` shows group.min.session.timeout.ms and its sister",
         ),
         E::InvalidGroupId => ("the group's name is empty or not allowed", "choose another"),
         E::UnsupportedVersion => (

@@ -33,6 +33,8 @@ pub(crate) struct Committed {
 pub(crate) struct Committer {
     pub(crate) generation: i32,
     pub(crate) member: String,
+    /// The name under which a static member comes back.
+    pub(crate) instance: Option<String>,
 }
 
 impl Committer {
@@ -41,6 +43,7 @@ impl Committer {
         Self {
             generation: -1,
             member: String::new(),
+            instance: None,
         }
     }
 }
@@ -138,6 +141,7 @@ fn request_of<'a>(
         group_id: Cow::Borrowed(group),
         generation_id_or_member_epoch: committer.generation,
         member_id: Cow::Borrowed(&committer.member),
+        group_instance_id: committer.instance.as_deref().map(Cow::Borrowed),
         topics: topics
             .into_iter()
             .map(|(name, partitions)| OffsetCommitRequestTopic {

@@ -1,4 +1,4 @@
-//! The range assignor, as Kafka's Java client computes it. Pure.
+//! Who gets which partitions: the members' wishes, and the range assignor, as Kafka's Java client computes it. Pure.
 //!
 //! For each topic: members that want it, in the order of their instance ids (static members first)
 //! and member ids; each gets a run of partitions, the first ones one more if they do not divide.
@@ -6,6 +6,39 @@
 use std::collections::BTreeMap;
 
 use super::super::routing::TopicPartition;
+use super::sticky::cooperative;
+
+/// How a group's partitions are shared; all members have to agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Assignor {
+    /// Runs of each topic's partitions; in a rebalance all members give up everything first
+    #[default]
+    Range,
+    /// Partitions stay with their members as far as the balance allows
+    CooperativeSticky,
+}
+
+impl Assignor {
+    /// Its name among Kafka's clients.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Range => "range",
+            Self::CooperativeSticky => "cooperative-sticky",
+        }
+    }
+
+    /// Partitions of each member; a member that gets none is there too.
+    pub(crate) fn assign(
+        self,
+        subscribers: &[Subscriber],
+        partitions: &BTreeMap<String, i32>,
+    ) -> BTreeMap<String, Vec<TopicPartition>> {
+        match self {
+            Self::Range => range(subscribers, partitions),
+            Self::CooperativeSticky => cooperative(subscribers, partitions),
+        }
+    }
+}
 
 /// A member and what it wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +46,14 @@ pub(crate) struct Subscriber {
     pub(crate) member: String,
     pub(crate) instance: Option<String>,
     pub(crate) topics: Vec<String>,
+    /// What it has, if it keeps partitions over a rebalance.
+    pub(crate) owned: Vec<TopicPartition>,
+    /// The generation in which it got them.
+    pub(crate) generation: i32,
 }
 
 /// Partitions of each member; a member that gets none is there too.
-pub(crate) fn range(
+fn range(
     subscribers: &[Subscriber],
     partitions: &BTreeMap<String, i32>,
 ) -> BTreeMap<String, Vec<TopicPartition>> {
@@ -56,6 +93,8 @@ mod tests {
             member: member.to_owned(),
             instance: instance.map(str::to_owned),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            owned: Vec::new(),
+            generation: -1,
         }
     }
 

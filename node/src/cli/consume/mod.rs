@@ -5,11 +5,13 @@
 //! printed and leaves in all of these cases.
 
 mod assignor;
+mod sticky;
 mod fetch;
 mod member;
 mod position;
 mod print;
 mod reader;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +27,13 @@ use super::failure::Failure;
 use super::offsets::Isolation;
 use super::routing::{Cluster, TopicPartition};
 use super::template::Template;
-use member::Member;
+use assignor::Assignor;
+use member::{Assignment, Member, Terms};
 use position::{Begin, Until};
 pub(crate) use print::json;
 use print::{Form, Printer, Style};
 use reader::{Ends, Reader, begins};
+use topics::{Wanted, Watch};
 
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
 
@@ -50,6 +54,10 @@ pub(crate) struct ConsumeArgs {
     /// Topics
     #[arg(required = true)]
     topics: Vec<String>,
+    /// Topics are regular expressions: all topics whose whole name matches are read, in a group also those
+    /// that are made later (looked for every 5 seconds)
+    #[arg(long)]
+    regex: bool,
     /// Only this partition; may be repeated
     #[arg(short, long, value_name = "N", conflicts_with = "group")]
     partition: Vec<i32>,
@@ -69,6 +77,16 @@ pub(crate) struct ConsumeArgs {
     /// Share the topics with the other members of this group, and commit what was printed
     #[arg(short, long, value_name = "NAME")]
     group: Option<String>,
+    /// A name of its own in the group (static membership): who ends and comes back under it within the
+    /// session timeout gets its partitions back, and the others notice nothing
+    #[arg(long, value_name = "NAME", requires = "group", alias = "instance")]
+    group_instance_id: Option<String>,
+    /// How the members share partitions; all of them have to agree
+    #[arg(long, value_enum, default_value_t, requires = "group")]
+    assignor: Assignor,
+    /// The group takes a member for dead that is silent for so long
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, requires = "group")]
+    session_timeout: Duration,
     /// Commit nothing
     #[arg(long, requires = "group")]
     no_commit: bool,
@@ -78,6 +96,9 @@ pub(crate) struct ConsumeArgs {
     /// How records are printed
     #[arg(long, value_enum, default_value_t)]
     format: Form,
+    /// The same as `--format json`
+    #[arg(short = 'J', conflicts_with_all = ["format", "template"])]
+    json: bool,
     /// How records are printed, as a template (%t/%p@%o %k=%v\n)
     #[arg(short = 'f', long, value_name = "TEMPLATE", conflicts_with = "format", value_parser = Template::parse)]
     template: Option<Template>,
@@ -101,6 +122,7 @@ impl ConsumeArgs {
         let cluster = &mut Cluster::connect(&self.broker)?;
         let style = match &self.template {
             Some(template) => Style::Template(template.clone()),
+            None if self.json => Style::Form(Form::Json),
             None => Style::Form(self.format),
         };
         let ends = Ends {
@@ -137,7 +159,7 @@ impl ConsumeArgs {
 
     fn partitions(&self, cluster: &mut Cluster) -> Result<Vec<TopicPartition>, Failure> {
         let mut partitions = Vec::new();
-        for topic in &self.topics {
+        for topic in self.wanted()?.now(cluster)?.keys() {
             let all = cluster.partitions(topic)?;
             if let Some(missing) = self.partition.iter().find(|index| !all.contains(index)) {
                 return Err(Failure::input(
@@ -150,6 +172,13 @@ impl ConsumeArgs {
                 .iter()
                 .filter(|index| self.partition.is_empty() || self.partition.contains(index));
             partitions.extend(wanted.map(|index| TopicPartition::new(topic, *index)));
+        }
+        if partitions.is_empty() {
+            return Err(Failure::input(
+                format!("no topic matches {}", self.topics.join(", ")),
+                "a pattern has to match a topic's whole name",
+                "`thalweg topic list` names the topics; `.*` around a part of a name finds it",
+            ));
         }
         Ok(partitions)
     }
@@ -168,11 +197,14 @@ impl ConsumeArgs {
                 "use `thalweg group reset`, or leave out `--group`",
             ));
         }
-        for topic in &self.topics {
-            cluster.partitions(topic)?;
-        }
-        let mut member = Member::new(group, &self.topics);
-        let done = self.in_group(cluster, reader, &mut member, stop);
+        let mut watch = Watch::new(self.wanted()?, cluster)?;
+        let mut member = Member::new(Terms {
+            group: group.to_owned(),
+            instance: self.group_instance_id.clone(),
+            assignor: self.assignor,
+            session: self.session_timeout,
+        });
+        let done = self.in_group(cluster, reader, (&mut member, &mut watch), stop);
         let committed = match done.is_ok() {
             true => reader
                 .end()
@@ -183,32 +215,61 @@ impl ConsumeArgs {
         done.and(committed)
     }
 
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        match self.regex {
+            true => Wanted::patterns(&self.topics),
+            false => Ok(Wanted::Names(self.topics.clone())),
+        }
+    }
+
+    /// Goes on with what a rebalance gave us: where we were, where the group has committed, or where the
+    /// command says.
+    fn take_on(
+        &self,
+        cluster: &mut Cluster,
+        reader: &mut Reader,
+        ours: Assignment,
+    ) -> Result<(), Failure> {
+        let group = self.group.as_deref().unwrap_or_default();
+        let mut held = reader.positions();
+        held.retain(|partition, _| ours.kept.contains(partition));
+        let mut added = ours.partitions;
+        added.retain(|partition| !held.contains_key(partition));
+        let committed = committed::fetch(cluster, group)?;
+        let mut from = begins(cluster, &added, self.offset, self.isolation)?;
+        for (partition, next) in &mut from {
+            if let Some(place) = committed.get(partition) {
+                *next = place.offset;
+            }
+        }
+        from.extend(held);
+        reader.assign(cluster, from)
+    }
+
     fn in_group(
         &self,
         cluster: &mut Cluster,
         reader: &mut Reader,
-        member: &mut Member,
+        (member, watch): (&mut Member, &mut Watch),
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
-        let group = self.group.as_deref().unwrap_or_default();
         let over = |reader: &Reader| reader.is_done() || stop.load(Ordering::Relaxed);
         loop {
+            member.subscribe(watch.topics());
             let ours = member.join(cluster)?;
-            let committed = committed::fetch(cluster, group)?;
-            let mut from = begins(cluster, &ours, self.offset, self.isolation)?;
-            for (partition, next) in &mut from {
-                if let Some(place) = committed.get(partition) {
-                    *next = place.offset;
-                }
+            let again = ours.must_rejoin;
+            self.take_on(cluster, reader, ours)?;
+            // What we gave up was committed before we joined, and waits for its new owner.
+            if again && !over(reader) {
+                continue;
             }
-            reader.assign(cluster, from)?;
             let mut last_commit = Instant::now();
             loop {
                 if over(reader) {
                     return Ok(());
                 }
                 reader.step(cluster)?;
-                if member.beat(cluster)? {
+                if member.beat(cluster)? || watch.has_changed(cluster)? {
                     break;
                 }
                 if last_commit.elapsed() >= COMMIT_EVERY {
