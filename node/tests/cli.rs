@@ -11,7 +11,9 @@ mod live;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use live::Node;
 use serde_json::Value;
@@ -461,6 +463,199 @@ fn groups_are_reset_and_deleted() {
         .failed(1, "GROUP_ID_NOT_FOUND");
 }
 
+/// A consumer that runs beside the test.
+struct Consumer(Option<Child>);
+
+impl Consumer {
+    fn start(server: &Server, line: &str) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_thalweg"))
+            .args(line.split_whitespace())
+            .env("THALWEG_BROKERS", &server.address)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self(Some(child))
+    }
+
+    /// As an operator would stop it; what it printed.
+    fn stop(mut self) -> String {
+        let child = self.0.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// Waits until the group looks as it should.
+#[track_caller]
+fn settled(server: &Server, group: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let mut seen = String::new();
+    for _ in 0..400 {
+        let ran = server.run(&format!("group describe {group} --format json"));
+        if ran.code == Some(0) {
+            let group = ran.json()["groups"][0].clone();
+            if is(&group) {
+                return group;
+            }
+        }
+        seen = format!("{ran:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the group did not come to it: {seen}");
+}
+
+/// The number of partitions each member has, the smallest first.
+fn sizes(group: &Value) -> Vec<usize> {
+    let members = group["members"].as_array().unwrap();
+    let mut sizes: Vec<usize> = members
+        .iter()
+        .map(|member| {
+            let topics = member["assignment"].as_array().unwrap();
+            let partitions = topics.iter().map(|topic| topic["partitions"].as_array());
+            partitions.map(|some| some.unwrap().len()).sum()
+        })
+        .collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+/// Everything in so many partitions is read, and committed.
+fn caught_up(group: &Value, partitions: usize, end: i64) -> bool {
+    let offsets = group["offsets"].as_array().unwrap();
+    let done = |place: &&Value| place["committed"] == end && place["end"] == end;
+    offsets.iter().filter(done).count() == partitions
+}
+
+/// Instances with their assignments.
+fn places(group: &Value) -> Vec<(String, String)> {
+    let members = group["members"].as_array().unwrap();
+    let mut places: Vec<(String, String)> = members
+        .iter()
+        .map(|member| {
+            (
+                member["instance"].to_string(),
+                member["assignment"].to_string(),
+            )
+        })
+        .collect();
+    places.sort();
+    places
+}
+
+#[test]
+fn a_static_member_comes_back_to_its_place() {
+    let server = Server::start();
+    server.run("topic create t -p 2").done();
+    let line =
+        |name: &str| format!("consume t -g g -o start --group-instance-id {name} --format json");
+    let first = Consumer::start(&server, &line("one"));
+    let second = Consumer::start(&server, &line("two"));
+    let before = settled(&server, "g", |group| sizes(group) == [1, 1]);
+    assert_eq!(places(&before)[0].0, "\"one\"");
+    // Killed, not stopped: nothing is said to the group.
+    drop(first);
+    let first = Consumer::start(&server, &line("one"));
+    server.feed("produce t -p 0", b"a\n").done();
+    server.feed("produce t -p 1", b"b\n").done();
+    let after = settled(&server, "g", |group| caught_up(group, 2, 1));
+    assert_eq!(after["state"], "Stable");
+    assert_eq!(places(&after), places(&before));
+    let read = [first.stop(), second.stop()].concat();
+    assert_eq!(read.lines().count(), 2, "{read}");
+    // Static members do not leave: the group waits for them.
+    let left = settled(&server, "g", |_| true);
+    assert_eq!(sizes(&left), [1, 1]);
+    server
+        .run("consume t -g g --group-instance-id one --assignor cooperative-sticky --timeout 2s")
+        .failed(1, "INCONSISTENT_GROUP_PROTOCOL");
+}
+
+#[test]
+fn cooperative_members_share_without_reading_twice() {
+    let server = Server::start();
+    server.run("topic create t -p 4").done();
+    let line = "consume t -g g -o start --assignor cooperative-sticky -f %v\\n";
+    let first = Consumer::start(&server, line);
+    settled(&server, "g", |group| sizes(group) == [4]);
+    for partition in 0..4 {
+        let value = format!("early-{partition}\n");
+        let line = format!("produce t -p {partition}");
+        server.feed(&line, value.as_bytes()).done();
+    }
+    let second = Consumer::start(&server, line);
+    let group = settled(&server, "g", |group| sizes(group) == [2, 2]);
+    assert_eq!(group["assignor"], "cooperative-sticky");
+    for partition in 0..4 {
+        let value = format!("late-{partition}\n");
+        let line = format!("produce t -p {partition}");
+        server.feed(&line, value.as_bytes()).done();
+    }
+    settled(&server, "g", |group| caught_up(group, 4, 2));
+    let (first, second) = (first.stop(), second.stop());
+    assert!(second.contains("late-"), "{second}");
+    let mut read: Vec<&str> = first.lines().chain(second.lines()).collect();
+    read.sort_unstable();
+    let all = [
+        "early-0", "early-1", "early-2", "early-3", "late-0", "late-1", "late-2", "late-3",
+    ];
+    assert_eq!(read, all);
+}
+
+#[test]
+fn topics_are_read_by_pattern_also_those_to_come() {
+    let server = Server::start();
+    for topic in ["r-1", "r-2", "other-r-1"] {
+        server.run(&format!("topic create {topic} -p 2")).done();
+        server.feed(&format!("produce {topic}"), b"old\n").done();
+    }
+    let once = server
+        .run("consume r-.* --regex -o start -u now -f %t\\n")
+        .done();
+    let mut topics = once.lines();
+    topics.sort_unstable();
+    assert_eq!(topics, ["r-1", "r-2"]);
+    server
+        .run("consume ( --regex")
+        .failed(1, "cannot read the pattern");
+    server
+        .run("consume q-.* --regex")
+        .failed(1, "no topic matches q-.*");
+
+    let line = "consume r-.* --regex -g g -o start -f %t:%v\\n";
+    let first = Consumer::start(&server, line);
+    let second = Consumer::start(&server, line);
+    settled(&server, "g", |group| sizes(group) == [2, 2]);
+    server.run("topic create r-3 -p 2").done();
+    settled(&server, "g", |group| sizes(group) == [3, 3]);
+    server.feed("produce r-3 -p 0", b"new\n").done();
+    server.feed("produce r-3 -p 1", b"new\n").done();
+    server.feed("produce other-r-1", b"new\n").done();
+    settled(&server, "g", |group| {
+        let offsets = group["offsets"].as_array().unwrap();
+        let new = |place: &&Value| place["topic"] == "r-3";
+        let new: Vec<Value> = offsets.iter().filter(new).cloned().collect();
+        caught_up(&serde_json::json!({ "offsets": new }), 2, 1)
+    });
+    let read = [first.stop(), second.stop()].concat();
+    let mut read: Vec<&str> = read.lines().collect();
+    read.sort_unstable();
+    assert_eq!(read, ["r-1:old", "r-2:old", "r-3:new", "r-3:new"]);
+}
+
 #[test]
 fn the_cluster_is_described_and_configured() {
     let server = Server::start();
@@ -569,6 +764,14 @@ fn what_needs_no_server() {
         let script = run(NOWHERE, &format!("completion {shell}"), b"").done();
         assert!(script.text().contains("add-partitions"), "{shell}");
     }
+    let version = run(NOWHERE, "version --format json", b"").done().json();
+    assert_eq!(version["io_uring"], "works");
+    let codes = run(NOWHERE, "explain T0501 3 --format json", b"")
+        .done()
+        .json();
+    assert_eq!(codes["codes"][1]["code"], "UNKNOWN_TOPIC_OR_PARTITION");
+    run(NOWHERE, "explain T9999", b"").failed(1, "no error code `T9999`");
+
     let page = run(NOWHERE, "man group reset", b"").done();
     assert!(page.text().contains("shift"), "{page:?}");
     run(NOWHERE, "man nonsense", b"").failed(1, "nonsense");
@@ -582,6 +785,111 @@ fn what_needs_no_server() {
         run(NOWHERE, "config check --set nonsense=1", b"").code,
         Some(3)
     );
+}
+
+#[test]
+fn settings_are_shown_and_explained() {
+    let shown = |line: &str| run(NOWHERE, line, b"").done();
+    let json =
+        shown("config show --set shards.count=3 --set num.partitions=4 --format json").json();
+    let of = |key: &str| {
+        let rows = json["settings"].as_array().unwrap();
+        rows.iter().find(|row| row["key"] == key).cloned()
+    };
+    let count = of("shards.count").unwrap();
+    assert_eq!(count["value"], "3", "{count}");
+    assert_eq!(count["default"], "auto", "{count}");
+    assert_eq!(count["source"], "--set", "{count}");
+    assert_eq!(of("node.id").unwrap()["source"], "default");
+    assert_eq!(of("num.partitions").unwrap()["value"], "4");
+    assert_eq!(of("num.io.threads"), None);
+    let all = shown("config show --all --source");
+    assert!(all.text().contains("num.io.threads"), "{all:?}");
+    let one = shown("config show log.retention.hours --source");
+    let words: Vec<&str> = one.lines()[1].split_whitespace().collect();
+    assert_eq!(
+        words,
+        ["log.retention.hours", "168", "(7d)", "168", "default"]
+    );
+    run(NOWHERE, "config show shards.cuont", b"").failed(1, "no key `shards.cuont`");
+    assert_eq!(run(NOWHERE, "config show --set a=b", b"").code, Some(3));
+
+    let both = shown("config explain compression.type shards.ring_entries --format json").json();
+    let keys = both["keys"].as_array().unwrap();
+    let told: Vec<(&str, &str)> = keys
+        .iter()
+        .map(|key| (key["of"].as_str().unwrap(), key["reload"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [("broker", "live"), ("topic", "live"), ("node", "restart")]
+    );
+    let one = shown("config explain num.network.threads");
+    assert!(one.text().contains("it has no effect"), "{one:?}");
+    run(NOWHERE, "config explain nonsense", b"").failed(1, "no key `nonsense`");
+    let partly = run(NOWHERE, "config explain node.id nonsense", b"");
+    assert_eq!(partly.code, Some(6), "{partly:?}");
+}
+
+#[test]
+fn settings_are_imported_and_compared() {
+    let server = Server::start();
+    let file = |name: &str, text: &str| {
+        let path = server.node.data().with_file_name(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let old = file(
+        "old.properties",
+        "node.id=1\nnum.partitions=3\nnum.io.threads=8\nlisteners=PLAINTEXT://127.0.0.1:9192\n",
+    );
+    let new = server
+        .node
+        .data()
+        .with_file_name("new.toml")
+        .display()
+        .to_string();
+    let import = format!("config import {old} --output {new}");
+    let told = run(NOWHERE, &import, b"").done();
+    assert!(told.err.contains("num.io.threads"), "{told:?}");
+    // What is there is never written over.
+    run(NOWHERE, &import, b"").failed(1, "new.toml");
+    run(NOWHERE, &format!("config check --config {new}"), b"").done();
+    let bad = file("bad.properties", "ssl.keystore.location=/k\nno.such=1\n");
+    let told = run(NOWHERE, &format!("config import {bad} --format json"), b"");
+    assert_eq!(told.code, Some(6), "{told:?}");
+    assert_eq!(told.json()["left"].as_array().unwrap().len(), 2);
+    let open = file("open.properties", "listeners=PLAINTEXT://:9092\n");
+    let told = run(NOWHERE, &format!("config import {open}"), b"");
+    assert_eq!(told.code, Some(3), "{told:?}");
+
+    let same = run(
+        NOWHERE,
+        &format!("config diff {new} {old} --exit-code"),
+        b"",
+    );
+    // Keys that have no effect here are the properties' own.
+    assert!(!same.text().contains("num.partitions"), "{same:?}");
+    assert!(!same.text().contains("node.id"), "{same:?}");
+    let line = format!("config diff {new} --exit-code --format json");
+    let told = run(NOWHERE, &line, b"");
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let json = told.json();
+    let rows = json["differences"].as_array().unwrap();
+    let partitions = rows.iter().find(|row| row["key"] == "num.partitions");
+    assert_eq!(partitions.unwrap()["left"], "1");
+    assert_eq!(partitions.unwrap()["right"], "3");
+
+    let live = server
+        .run("config diff --live --set num.partitions=3 --format json")
+        .done()
+        .json();
+    assert_eq!(live["right"], "node 1");
+    let rows = live["differences"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["key"], "num.partitions");
+    assert_eq!(rows[0]["right"], "1");
+    run(NOWHERE, "config diff --live --timeout 1s", b"").failed(5, "127.0.0.1:1");
 }
 
 /// A copy of a live node's directory, as a crash would leave it.

@@ -15,6 +15,8 @@ mod cluster;
 mod log;
 mod doctor;
 mod shell;
+mod version;
+mod explain;
 pub mod bench;
 mod settings;
 mod configs;
@@ -69,6 +71,10 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell.
     Completion(shell::Completion),
+    /// Say which program this is, and what the kernel beneath it is
+    Version(version::Version),
+    /// Explain an error code: this program's (T0501), or Kafka's by name or number
+    Explain(explain::Explain),
     /// Print the manual page of a command, or write all pages.
     Man(shell::Man),
     /// Load a Kafka-compatible server and measure.
@@ -140,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(),
         Command::Completion(completion) => completion.run(),
         Command::Man(man) => man.run(),
+        Command::Version(version) => version.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Bench(bench) => return bench.run(),
     };
     exit.into()
