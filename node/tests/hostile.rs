@@ -341,7 +341,8 @@ fn lying() -> Vec<Bad> {
         ErrorCode::UnsupportedCompressionType,
         ErrorCode::InvalidRecord,
     ];
-    let no_transaction = &[ErrorCode::InvalidTxnState, ErrorCode::InvalidRecord];
+    // Of a request without a transactional id: Kafka sees a question of rights.
+    let no_id = &[ErrorCode::TransactionalIdAuthorizationFailed];
     let mut list = vec![
         ("last offset too far", last(7), INVALID),
         ("last offset negative", last(-1), INVALID),
@@ -350,7 +351,7 @@ fn lying() -> Vec<Bad> {
         (
             "transactional",
             batch_of(spec(false, true), 1, b"x"),
-            &no_transaction[..],
+            &no_id[..],
         ),
         (
             "in two hours",
