@@ -61,7 +61,9 @@ pub fn append_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        AppendError::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+        AppendError::InvalidTxnState { .. } | AppendError::Unverified { .. } => {
+            ErrorCode::InvalidTxnState
+        }
         AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
         AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         AppendError::NotNext { .. } | AppendError::Exhausted | AppendError::TailMissing => {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use thalweg_storage::disk::MemoryDisk;
 use thalweg_storage::journal::entry::{Entry, EntrySink};
-use thalweg_storage::log::{AppendContext, Log, LogConfig, LogSpec, Origin, ReadSpec};
+use thalweg_storage::log::{
+    AppendContext, Log, LogConfig, LogSpec, Origin, ReadSpec, Verification,
+};
 use thalweg_storage::recover::Recovery;
 use thalweg_storage::segment::index::{IndexEntry, OffsetIndex};
 use thalweg_storage::store::{NewPartition, Store, StoreConfig};
@@ -47,6 +49,7 @@ fn context() -> AppendContext {
         leader_epoch: Epoch(1),
         now: NOW,
         origin: Origin::Client,
+        verification: Verification::Waived,
     }
 }
 

@@ -35,6 +35,7 @@ use crate::segment::set::SegmentSet;
 mod config;
 mod terms;
 mod step;
+mod transactions;
 mod write;
 mod search;
 mod moving;
@@ -44,6 +45,8 @@ mod truncate;
 mod listing;
 mod load;
 mod walk;
+
+use transactions::Verifications;
 
 pub use crate::epochs::{EpochEnd, EpochEntry};
 pub use crate::read::plan::ReadQuery;
@@ -56,6 +59,7 @@ pub use terms::{
     LoadError, Loaded, LogSpec, Origin, PartitionView, PendingSegment, Piece, ReadError, ReadPlan,
     ReadSpec, RetainPlan, TailRead, TimestampQuery,
 };
+pub use transactions::{ActiveProducer, Verification};
 pub use truncate::TruncateQuery;
 
 /// Sealed segments whose indexes stay in memory after they were read from their files. At 1 GiB
@@ -81,6 +85,7 @@ pub struct Log {
     /// What `leader-epoch-checkpoint` holds.
     epochs_on_disk: Epochs,
     producers: Producers,
+    verifications: Verifications,
     /// Offset of the newest producer snapshot that is on disk.
     snapshot_on_disk: Offset,
     /// The tail was supplied, and is to be carried before the next append.
@@ -128,6 +133,7 @@ impl Log {
             epochs: Epochs::default(),
             epochs_on_disk: Epochs::default(),
             producers: Producers::default(),
+            verifications: Verifications::default(),
             snapshot_on_disk: Offset(0),
             carry_due: false,
             hints: ReadHints::default(),
@@ -247,30 +253,11 @@ impl Log {
         self.epochs.end_of(epoch, self.durable.0)
     }
 
-    /// Aborted transactions with records in the offsets from `from` to below `upper`.
-    #[must_use]
-    pub fn aborted(&self, from: Offset, upper: Offset) -> Vec<AbortedSpan> {
-        let mut spans = Vec::new();
-        for segment in self.segments.iter().filter(|s| s.next > from || !s.sealed) {
-            for txn in segment.txn.entries() {
-                if txn.last >= from && txn.first < upper {
-                    spans.push(AbortedSpan {
-                        producer: txn.producer,
-                        first: txn.first,
-                    });
-                }
-                if txn.last_stable >= upper {
-                    return spans;
-                }
-            }
-        }
-        spans
-    }
-
     /// Forgets producers that wrote nothing for `producer.id.expiration.ms`.
     pub fn expire_producers(&mut self, now: TimestampMs) {
-        self.producers
-            .expire(self.spec.config.producer_horizon(now));
+        let horizon = self.spec.config.producer_horizon(now);
+        self.producers.expire(horizon);
+        self.verifications.expire(horizon);
     }
 
     /// The durable end and its place.

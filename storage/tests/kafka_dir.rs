@@ -15,7 +15,8 @@ use thalweg_storage::disk::Disk;
 use thalweg_storage::disk::memory::MemoryDisk;
 use thalweg_storage::files::{checkpoint, epochs, meta, producers};
 use thalweg_storage::log::{
-    AppendContext, EndTxn, Found, Loaded, Log, LogConfig, LogSpec, Origin, ReadSpec, TimestampQuery,
+    AppendContext, EndTxn, Found, Loaded, Log, LogConfig, LogSpec, Origin, ReadSpec,
+    TimestampQuery, Verification,
 };
 use thalweg_storage::testing::executor::block_on;
 use thalweg_wire::batch::{BatchBuilder, BatchRef, BatchSpec, BatchSummary, Codec, Record, split};
@@ -125,6 +126,7 @@ fn kafkas_batches_make_kafkas_files() {
                     leader_epoch: Epoch(0),
                     now: TimestampMs(1_795_000_000_000),
                     origin: Origin::Replica,
+                    verification: Verification::Waived,
                 };
                 let summary = summary(&batch);
                 let journal = &mut harness.journal;
@@ -312,6 +314,7 @@ async fn append(harness: &mut Harness<MemoryDisk>, batch: &[u8]) {
         leader_epoch: Epoch(2),
         now: TimestampMs(1_700_000_100_000),
         origin: Origin::Client,
+        verification: Verification::Waived,
     };
     harness.prepare().await;
     let journal = &mut harness.journal;
@@ -347,11 +350,13 @@ fn a_clean_stop_leaves_what_kafka_reads() {
                     epoch: ProducerEpoch(0),
                     coordinator_epoch: 1,
                     commit: round % 8 == 3,
+                    raises_epoch: false,
                 };
                 let context = AppendContext {
                     leader_epoch: Epoch(2),
                     now: TimestampMs(1_700_000_100_000),
                     origin: Origin::Coordinator,
+                    verification: Verification::Waived,
                 };
                 let journal = &mut harness.journal;
                 harness.log.append_end_txn(&end, &context, journal).unwrap();

@@ -9,7 +9,7 @@ use log_harness::{Harness, summary_of};
 use thalweg_storage::disk::memory::MemoryDisk;
 use thalweg_storage::log::{
     AppendContext, AppendError, LogConfig, Origin, ReadError, ReadSpec, TimestampQuery,
-    TimestampType,
+    TimestampType, Verification,
 };
 use thalweg_storage::testing::executor::block_on;
 use thalweg_wire::batch::{BatchBuilder, BatchRef, BatchSpec, Codec, Record, split};
@@ -205,6 +205,7 @@ fn refusals() {
             leader_epoch: Epoch(1),
             now: harness.now,
             origin: Origin::Replica,
+            verification: Verification::Waived,
         };
         let mut ahead = batch(&[1], 10, Codec::None);
         ahead[..8].copy_from_slice(&5_i64.to_be_bytes());
@@ -225,6 +226,7 @@ fn refusals() {
         let unprepared = batch(&[1], 10, Codec::None);
         let client = AppendContext {
             origin: Origin::Client,
+            verification: Verification::Waived,
             ..context
         };
         let refused = harness

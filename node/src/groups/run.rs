@@ -12,7 +12,7 @@ use thalweg_coordinator::groups::step::Record as GroupRecord;
 use thalweg_coordinator::groups::time::{Moment, Steady};
 use thalweg_storage::disk::Disk;
 use thalweg_storage::error::StoreError;
-use thalweg_storage::log::{AppendContext, Origin};
+use thalweg_storage::log::{AppendContext, Origin, Verification};
 use thalweg_wire::batch::{BatchBuilder, BatchSpec, Record};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
@@ -98,6 +98,7 @@ async fn append<D: Disk>(
         leader_epoch: partition.leader_epoch,
         now,
         origin: Origin::Coordinator,
+        verification: Verification::Waived,
     };
     let appended = core.store.append(id, &batch, &summary, &context)?;
     drop(permit);

@@ -139,9 +139,12 @@ fn topics(version: i16, found: &[Found]) -> Vec<FetchableTopicResponse<'static>>
 
 fn partition(version: i16, token: usize, found: &Found) -> PartitionData<'static> {
     let part = &found.part;
-    let aborted = part.aborted.iter().map(|span| AbortedTransaction {
-        producer_id: span.producer.0,
-        first_offset: span.first.0,
+    let aborted = part.aborted.as_ref().map(|spans| {
+        let listed = spans.iter().map(|span| AbortedTransaction {
+            producer_id: span.producer.0,
+            first_offset: span.first.0,
+        });
+        listed.collect()
     });
     PartitionData {
         partition_index: found.key.index,
@@ -163,8 +166,7 @@ fn partition(version: i16, token: usize, found: &Found) -> PartitionData<'static
             },
             None => LeaderIdAndEpoch::default(),
         },
-        // Null says "nothing was aborted" to consumers of either isolation.
-        aborted_transactions: (!part.aborted.is_empty()).then(|| aborted.collect()),
+        aborted_transactions: aborted,
         records: Records::Outline {
             len: part.bytes,
             token: u32::try_from(token).unwrap_or(u32::MAX),

@@ -407,7 +407,9 @@ impl FetchedPart {
         self.pieces.clear();
         self.place = None;
         self.bytes = 0;
-        self.aborted.clear();
+        if let Some(aborted) = &mut self.aborted {
+            aborted.clear();
+        }
     }
 }
 

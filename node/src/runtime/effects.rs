@@ -17,7 +17,7 @@ use thalweg_coordinator::metadata::image::{Image, Resource, Topic};
 use thalweg_coordinator::metadata::log::{LogReader, Quorum};
 use thalweg_coordinator::metadata::record::{Place, Proposed, encode_batch};
 use thalweg_storage::disk::Disk;
-use thalweg_storage::log::{AppendContext, LogConfig, Origin};
+use thalweg_storage::log::{AppendContext, LogConfig, Origin, Verification};
 use thalweg_storage::store::NewPartition;
 use thalweg_wire::batch::{BatchSummary, CheckLimits, CompressedCheck, Scratch, check_produce};
 use thalweg_wire::error_code::ErrorCode;
@@ -148,6 +148,7 @@ impl<D: Disk> ShardCore<D> {
             leader_epoch: coordinator.epoch,
             now: self.host.now().wall,
             origin: Origin::Coordinator,
+            verification: Verification::Waived,
         };
         let appended = self.store.append(METADATA, batch, &summary, &context)?;
         drop(permit);

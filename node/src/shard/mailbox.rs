@@ -247,8 +247,8 @@ pub struct FetchedPart {
     pub last_stable: Offset,
     /// At the moment of planning.
     pub log_start: Offset,
-    /// Aborted transactions in the range.
-    pub aborted: Vec<AbortedSpan>,
+    /// Aborted transactions in the range; `None` for who reads uncommitted records too.
+    pub aborted: Option<Vec<AbortedSpan>>,
     /// Where the reader's log leaves ours.
     pub diverging: Option<EpochEnd>,
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::epochs::EpochEnd;
 use thalweg_storage::error::StoreError;
-use thalweg_storage::log::{AppendContext, Appended, Origin};
+use thalweg_storage::log::{AppendContext, Appended, Origin, Verification};
 use thalweg_storage::store::{Isolation, ReadRequest};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, Offset, PartitionId};
@@ -50,6 +50,7 @@ impl<D: Disk> ShardCore<D> {
             leader_epoch: part.leader_epoch,
             now: self.host.now().wall,
             origin: Origin::Client,
+            verification: Verification::Waived,
         };
         let appended = self
             .store
@@ -123,7 +124,7 @@ impl<D: Disk> ShardCore<D> {
             high_watermark: view.high_watermark,
             last_stable: view.last_stable,
             log_start: view.log_start,
-            aborted: Vec::new(),
+            aborted: None,
             diverging: None,
         };
         if part.last_fetched_epoch >= Epoch(0) {
@@ -140,8 +141,10 @@ impl<D: Disk> ShardCore<D> {
                 Course::OutOfRange => return FetchedPart::failed(out_of_range()),
             }
         }
+        let committed_only = isolation == Isolation::LastStable;
         if room == 0 && !first {
             // Without room for records the offset is still looked at.
+            fetched.aborted = committed_only.then(Vec::new);
             let is_there = part.offset >= view.log_start && part.offset <= view.log_end;
             return match is_there {
                 true => fetched,
@@ -163,7 +166,7 @@ impl<D: Disk> ShardCore<D> {
                 high_watermark: answer.high_watermark,
                 last_stable: answer.last_stable,
                 log_start: answer.log_start,
-                aborted: answer.aborted,
+                aborted: committed_only.then_some(answer.aborted),
                 diverging: None,
             },
             Err(error) => FetchedPart::failed(Fault::from(error)),
@@ -207,7 +210,7 @@ impl FetchedPart {
             high_watermark: Offset::NONE,
             last_stable: Offset::NONE,
             log_start: Offset::NONE,
-            aborted: Vec::new(),
+            aborted: None,
             diverging: None,
         }
     }

@@ -60,15 +60,28 @@ pub(crate) fn check_batch(
     Ok(Verdict::New)
 }
 
-/// Judges a marker.
+/// What to do with a marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MarkerVerdict {
+    /// Append it.
+    New,
+    /// It was written before, and its transaction is over.
+    Written,
+}
+
+/// Judges a marker. One that raises the epoch is written once: where the epoch is held already and no
+/// transaction is open, its coordinator asks again because it did not hear the answer. (Kafka takes
+/// such a marker and writes it twice; readers see no difference.)
 pub(crate) fn check_marker(
     entry: Option<&ProducerEntry>,
     marker: &EndTxn,
-) -> Result<(), AppendError> {
+) -> Result<MarkerVerdict, AppendError> {
     let Some(entry) = entry else {
-        return Ok(());
+        return Ok(MarkerVerdict::New);
     };
-    if marker.epoch < entry.epoch {
+    let is_held = marker.raises_epoch && marker.epoch == entry.epoch;
+    let is_last = marker.epoch.0 == i16::MAX;
+    if marker.epoch < entry.epoch || (is_held && entry.txn_first.is_some() && !is_last) {
         return Err(AppendError::InvalidProducerEpoch {
             producer: marker.producer,
             current: entry.epoch,
@@ -82,7 +95,10 @@ pub(crate) fn check_marker(
             got: marker.coordinator_epoch,
         });
     }
-    Ok(())
+    match is_held && entry.txn_first.is_none() {
+        true => Ok(MarkerVerdict::Written),
+        false => Ok(MarkerVerdict::New),
+    }
 }
 
 fn follows(entry: &ProducerEntry, batch: &BatchSummary) -> bool {
@@ -211,10 +227,12 @@ mod tests {
             epoch: ProducerEpoch(epoch),
             coordinator_epoch,
             commit: true,
+            raises_epoch: false,
         };
         let entry = held(0, 9);
-        assert_eq!(check_marker(Some(&entry), &marker(2, 5)), Ok(()));
-        assert_eq!(check_marker(None, &marker(0, 0)), Ok(()));
+        let is_new = Ok(MarkerVerdict::New);
+        assert_eq!(check_marker(Some(&entry), &marker(2, 5)), is_new);
+        assert_eq!(check_marker(None, &marker(0, 0)), is_new);
         assert!(matches!(
             check_marker(Some(&entry), &marker(1, 5)),
             Err(AppendError::InvalidProducerEpoch { .. })
@@ -223,5 +241,28 @@ mod tests {
             check_marker(Some(&entry), &marker(2, 4)),
             Err(AppendError::CoordinatorFenced { got: 4, .. })
         ));
+    }
+
+    #[test]
+    fn markers_that_raise_the_epoch_are_written_once() {
+        let marker = |epoch| EndTxn {
+            producer: ProducerId(7),
+            epoch: ProducerEpoch(epoch),
+            coordinator_epoch: 5,
+            commit: false,
+            raises_epoch: true,
+        };
+        let mut entry = held(0, 9);
+        let judged = |entry: &ProducerEntry, epoch| check_marker(Some(entry), &marker(epoch));
+        assert_eq!(judged(&entry, 2), Ok(MarkerVerdict::Written));
+        assert_eq!(judged(&entry, 3), Ok(MarkerVerdict::New));
+        entry.txn_first = Some(Offset(100));
+        assert!(matches!(
+            judged(&entry, 2),
+            Err(AppendError::InvalidProducerEpoch { .. })
+        ));
+        assert_eq!(judged(&entry, 3), Ok(MarkerVerdict::New));
+        entry.epoch = ProducerEpoch(i16::MAX);
+        assert_eq!(judged(&entry, i16::MAX), Ok(MarkerVerdict::New));
     }
 }

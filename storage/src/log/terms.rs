@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, ProducerEpoch, ProducerId, TimestampMs};
 
-use super::{Log, LogConfig};
+use super::{Log, LogConfig, Verification};
 use crate::disk::Slice;
 use crate::journal::entry::Place;
 
@@ -31,6 +31,8 @@ pub struct AppendContext {
     pub now: TimestampMs,
     /// Who appends.
     pub origin: Origin,
+    /// For a batch of a transaction: whether its coordinator was asked.
+    pub verification: Verification,
 }
 
 /// What an append came to. For a duplicate these are the values of the batch stored before.
@@ -76,6 +78,11 @@ pub enum AppendError {
         /// The producer.
         producer: ProducerId,
     },
+    /// A batch of a transaction that the coordinator was not asked about, or that ended meanwhile.
+    Unverified {
+        /// The producer.
+        producer: ProducerId,
+    },
     /// A marker of an older transaction coordinator.
     CoordinatorFenced {
         /// The producer.
@@ -116,6 +123,9 @@ pub struct EndTxn {
     pub coordinator_epoch: i32,
     /// Commit, or abort.
     pub commit: bool,
+    /// True from transaction version 2 on: the epoch was raised for the marker, so that one of the
+    /// held epoch is a retry (nothing is appended), or refused while a transaction is open.
+    pub raises_epoch: bool,
 }
 
 /// The numbers that requests ask for.

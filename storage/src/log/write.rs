@@ -7,7 +7,7 @@ use thalweg_wire::ids::{Epoch, Offset, TimestampMs};
 use super::state::{Event, event_of};
 use super::{AppendContext, AppendError, Appended, EndTxn, Log, Origin, TailRead, TimestampType};
 use crate::append::assign::Assigned;
-use crate::append::check::{Verdict, check_batch, check_marker};
+use crate::append::check::{MarkerVerdict, Verdict, check_batch, check_marker};
 use crate::chunks::Chain;
 use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::producers::BatchMemo;
@@ -61,7 +61,13 @@ impl Log {
     ) -> Result<Appended, AppendError> {
         if summary.is_idempotent() && !summary.is_control() {
             let entry = self.producers.get(summary.producer_id);
-            match check_batch(entry, summary, context.origin)? {
+            let verdict = check_batch(entry, summary, context.origin);
+            // As in Kafka: a duplicate is known before anybody is asked, all else is judged after.
+            if !matches!(verdict, Ok(Verdict::Duplicate(_))) {
+                self.check_verified(summary, context)?;
+                self.check_first(summary, context.origin)?;
+            }
+            match verdict? {
                 Verdict::New => {}
                 Verdict::Duplicate(memo) => return Ok(self.duplicate(&memo)),
             }
@@ -93,7 +99,13 @@ impl Log {
         context: &AppendContext,
         sink: &mut impl EntrySink,
     ) -> Result<Appended, AppendError> {
-        check_marker(self.producers.get(end.producer), end)?;
+        match check_marker(self.producers.get(end.producer), end)? {
+            MarkerVerdict::New => {}
+            MarkerVerdict::Written => {
+                self.verifications.end(end.producer);
+                return Ok(self.written());
+            }
+        }
         let producer = (end.producer, end.epoch);
         let epoch = Epoch(end.coordinator_epoch);
         let batch = marker_batch(producer, epoch, end.commit, context.now);
@@ -152,6 +164,19 @@ impl Log {
             log_append_time: append_time.then_some(memo.timestamp),
             duplicate: true,
             end: memo.last_offset.plus(1),
+            log_start: self.start_shown,
+        }
+    }
+
+    /// What the retry of a marker is told: everything so far is to be durable, the marker included.
+    fn written(&self) -> Appended {
+        let last = self.next.plus(-1);
+        Appended {
+            base_offset: last,
+            last_offset: last,
+            log_append_time: None,
+            duplicate: true,
+            end: self.next,
             log_start: self.start_shown,
         }
     }
@@ -237,8 +262,14 @@ impl Log {
     ) {
         match event_of(header, payload) {
             None => {}
-            Some(Event::Data(batch)) => self.producers.on_batch(&batch),
+            Some(Event::Data(batch)) => {
+                self.producers.on_batch(&batch);
+                if batch.transactional {
+                    self.verifications.end(batch.producer);
+                }
+            }
             Some(Event::Marker { marker, commit }) => {
+                self.verifications.end(marker.producer);
                 let Some(ended) = self.producers.on_marker(&marker) else {
                     return;
                 };

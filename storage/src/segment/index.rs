@@ -125,6 +125,13 @@ impl OffsetIndex {
         self.floor_by(|entry| entry.position <= position)
     }
 
+    /// The last offset of the first batch at `position` or later that the index knows.
+    #[must_use]
+    pub fn offset_from(&self, position: u64) -> Option<Offset> {
+        let at = self.count_while(|entry| entry.position < position);
+        Some(self.decode(self.entries.get(at)?).offset)
+    }
+
     /// Drops entries of batches that end at `offset` or later.
     pub fn cut(&mut self, offset: Offset) {
         let keep = self.count_while(|entry| entry.offset < offset);

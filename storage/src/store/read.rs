@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use thalweg_wire::ids::{Epoch, Offset, PartitionId};
+use thalweg_wire::ids::{
+    Epoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs,
+};
 
 use super::{Isolation, ReadAnswer, ReadRequest, Store};
 use crate::disk::{Disk, DiskResult, File, OpenMode, Slice};
 use crate::error::{RequestError, StoreError};
 use crate::journal::entry::Place;
 use crate::log::{
-    EpochEnd, Fed, FoundOffset, Log, Need, PartitionView, Piece, ReadError, ReadPlan, ReadSpec,
-    Step, TimestampQuery,
+    ActiveProducer, EpochEnd, Fed, FoundOffset, Log, Need, PartitionView, Piece, ReadError,
+    ReadPlan, ReadSpec, Step, TimestampQuery,
 };
+use crate::segment::txn_index::AbortedTxn;
 
 /// What a step needed, read.
 pub(crate) enum Read {
@@ -77,10 +80,12 @@ impl<D: Disk> Store<D> {
         plan: ReadPlan,
     ) -> ReadAnswer {
         let upper = upper(view, request.isolation);
-        let aborted = match request.isolation {
-            Isolation::LastStable => self.with_log(id, |log| log.aborted(request.offset, upper)),
-            Isolation::HighWatermark | Isolation::LogEnd => None,
-        };
+        let range = (request.offset, upper);
+        let listed = plan
+            .place
+            .filter(|_| request.isolation == Isolation::LastStable);
+        let aborted = listed
+            .and_then(|place| self.with_log(id, |log| log.aborted_in(range, place, plan.bytes)));
         ReadAnswer {
             pieces: plan.pieces,
             bytes: plan.bytes,
@@ -124,6 +129,35 @@ impl<D: Disk> Store<D> {
                 }
             }
         }
+    }
+
+    /// Aborted transactions with records in the offsets from `from` to below `upper`, in the order of
+    /// their markers; `None` without the partition.
+    #[must_use]
+    pub fn aborted_txns(
+        &self,
+        id: PartitionId,
+        from: Offset,
+        upper: Offset,
+    ) -> Option<Vec<AbortedTxn>> {
+        self.with_log(id, |log| log.aborted_txns(from, upper))
+    }
+
+    /// All producers that the partition remembers; `None` without it.
+    #[must_use]
+    pub fn active_producers(&self, id: PartitionId) -> Option<Vec<ActiveProducer>> {
+        self.with_log(id, |log| log.active_producers())
+    }
+
+    /// Whether a transaction's coordinator must be asked before a batch is appended, and the guard to
+    /// show with it; see [`Log::begin_verification`].
+    pub fn begin_verification(
+        &self,
+        id: PartitionId,
+        batch: (ProducerId, ProducerEpoch, Sequence),
+        now: TimestampMs,
+    ) -> Option<Option<u64>> {
+        self.with_log(id, |log| log.begin_verification(batch, now))
     }
 
     /// Where a leader epoch ended.

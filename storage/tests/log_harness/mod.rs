@@ -10,7 +10,7 @@ use thalweg_storage::disk::{BLOCK_BYTES, Disk, File, OpenMode};
 use thalweg_storage::journal::entry::{Entry, EntrySink, Place};
 use thalweg_storage::log::{
     AppendContext, AppendError, Appended, Fed, FileImage, Found, Loaded, Log, LogConfig, LogSpec,
-    Need, Origin, Piece, ReadError, ReadSpec, Step, TimestampQuery,
+    Need, Origin, Piece, ReadError, ReadSpec, Step, TimestampQuery, Verification,
 };
 use thalweg_wire::batch::{
     BatchSummary, CheckLimits, CompressedCheck, Origin as CheckOrigin, Scratch, check_produce,
@@ -134,6 +134,7 @@ impl<D: Disk> Harness<D> {
             leader_epoch: Epoch(3),
             now: self.now,
             origin: Origin::Client,
+            verification: Verification::Waived,
         };
         let summary = summary_of(batch);
         self.log

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use thalweg_storage::disk::MemoryDisk;
 use thalweg_storage::error::StoreError;
-use thalweg_storage::log::{AppendContext, CleanupPolicy, LogConfig, Origin, Piece};
+use thalweg_storage::log::{AppendContext, CleanupPolicy, LogConfig, Origin, Piece, Verification};
 use thalweg_storage::recover::{Recovery, Report};
 use thalweg_storage::store::{
     Isolation, NewPartition, PartitionSpec, ReadRequest, Store, StoreConfig,
@@ -139,6 +139,7 @@ pub(crate) fn context(now: i64) -> AppendContext {
         leader_epoch: Epoch(1),
         now: TimestampMs(now),
         origin: Origin::Client,
+        verification: Verification::Waived,
     }
 }
 
