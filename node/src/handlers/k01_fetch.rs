@@ -277,15 +277,21 @@ async fn read<D: Disk>(
         if room.is_none() {
             return found;
         }
-        drop(found);
+        // Records that are too few hold memory; nothing at all may be kept.
+        let nothing = (bytes == 0).then_some(found);
         let time = core.host.sleep(Duration::from_nanos(left));
         let gone = race(slot.woken(), link.hurried());
         share.rests(true);
         let ended = race(gone, time).await;
         share.rests(false);
-        if let Either::Left(Either::Right(())) = ended {
+        match (ended, nothing) {
             // Nobody reads the answer, or the node stops: what there is now is the answer.
-            return read_once(core, &wanted, terms, None).await;
+            (Either::Left(Either::Right(())), _) => {
+                return read_once(core, &wanted, terms, None).await;
+            }
+            // The time is over and no watch fired: to look again would find nothing again.
+            (Either::Right(()), Some(nothing)) => return nothing,
+            _ => {}
         }
     }
 }
