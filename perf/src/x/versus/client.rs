@@ -56,7 +56,12 @@ impl Client {
         })
     }
 
-    fn ask<'a, M: Message, V: View<'a>>(&'a mut self, request: &M, version: i16) -> Outcome<V> {
+    /// Sends a request and waits for its answer.
+    pub(super) fn ask<'a, M: Message, V: View<'a>>(
+        &'a mut self,
+        request: &M,
+        version: i16,
+    ) -> Outcome<V> {
         let key = M::API_KEY.context(|| "not a request")?;
         let flexible = M::FIRST_FLEXIBLE.is_some_and(|first| version >= first);
         let size = request.size(version).context(|| "sizing a request")?;

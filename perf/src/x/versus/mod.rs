@@ -19,6 +19,7 @@ mod client;
 mod foreign;
 mod idle;
 mod limits;
+mod member;
 mod metric;
 mod options;
 mod plot;
