@@ -9,8 +9,11 @@ use std::collections::VecDeque;
 
 use crate::request::Frame;
 
-/// What a size prefix may reserve before its bytes have arrived.
-pub const RESERVE_BYTES_MAX: usize = 64 << 10;
+/// What a size prefix may reserve before its bytes have arrived: room for a producer's usual request
+/// to several partitions, so that it isn't copied as it grows.
+pub const RESERVE_BYTES_MAX: usize = 256 << 10;
+/// From so many missing bytes on a frame is received without a copy.
+const DIRECT_BYTES_MIN: usize = 16 << 10;
 /// Shortest request: key, version, correlation id.
 const FRAME_BYTES_MIN: usize = 8;
 
@@ -126,7 +129,7 @@ impl Frames {
     pub fn direct(&mut self) -> Option<&mut Vec<u8>> {
         let body = self.body.as_mut()?;
         let missing = body.size - body.bytes.len();
-        if missing < RESERVE_BYTES_MAX / 4 {
+        if missing < DIRECT_BYTES_MIN {
             return None;
         }
         let step = body.bytes.len().max(RESERVE_BYTES_MAX);
