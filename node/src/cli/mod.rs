@@ -19,6 +19,7 @@ mod version;
 mod explain;
 pub mod bench;
 mod settings;
+mod acted_on;
 mod configs;
 mod offsets;
 mod committed;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use thalweg_config::{Loaded, Sources, Text, limits, load};
 
-use super::{Exit, complain};
+use super::{Exit, acted_on, complain};
 
 /// Where settings come from; common to all commands that need them.
 #[derive(Args, Clone, Debug, Default)]
@@ -44,7 +44,8 @@ impl From {
             set: &self.set,
             flags: &flags,
         };
-        match load(&sources) {
+        let checked = load(&sources).and_then(|loaded| acted_on::check(&loaded).map(|()| loaded));
+        match checked {
             Ok(loaded) => {
                 eprint!("{}", loaded.warnings);
                 Ok(loaded)
