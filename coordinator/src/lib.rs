@@ -13,9 +13,10 @@
 //! and on others alike. Proposals of one node are worked one after the other: each from the image that holds
 //! the one before. Ids and time are arguments.
 //!
-//! Groups have their own log, `__consumer_offsets`, and their own circle of the same shape: see [`groups`].
+//! Groups and transactions have their own logs, `__consumer_offsets` and `__transaction_state`, and their own
+//! circles of the same shape: see [`groups`] and [`transactions`].
 //!
-//! Deliberately absent: a quorum of several voters, replication and transactions, which come with their modules;
+//! Deliberately absent: a quorum of several voters and replication, which come with their modules;
 //! and any knowledge of sockets, files and cores.
 
 #![forbid(unsafe_code)]
@@ -26,4 +27,5 @@ pub mod configs;
 pub mod controller;
 pub mod answer;
 pub mod groups;
+pub mod transactions;
 pub mod format;
