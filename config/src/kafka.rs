@@ -57,7 +57,7 @@ const NO_REPLICATION: &str = "there is no replication yet, the node is alone";
 const NO_QUORUM: &str = "the metadata quorum is this node alone, nobody is waited for";
 const NO_PURGATORY: &str = "waiting requests are woken one by one, nothing has to be purged";
 const FLUSHED: &str = "every acknowledged record is flushed, see storage.durability";
-const NO_TRANSACTIONS: &str = "there are no transactions yet";
+const TXN_FIXED: &str = "this part of transactions has Kafka's default";
 const KERNEL: &str = "the kernel sizes socket buffers itself";
 const NO_TLS: &str = "there is no TLS yet, data would cross the network in clear text";
 const NO_SASL: &str = "there is no authentication yet, everybody would be let in";
@@ -65,10 +65,7 @@ const NO_ACL: &str = "there is no authorization yet, everybody may do everything
 
 /// Answers by the beginning of the name; the longest beginning that fits decides.
 const BY_PREFIX: &[(&str, Treatment)] = &[
-    (
-        "add.partitions.to.txn.",
-        Treatment::Instead(NO_TRANSACTIONS),
-    ),
+    ("add.partitions.to.txn.", Treatment::Instead(TXN_FIXED)),
     (
         "alter.config.policy.class.name",
         Treatment::Instead("there are no plug-ins, every valid config is taken"),
@@ -199,7 +196,7 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
         "telemetry.max.bytes",
         Treatment::Instead("clients are not asked for their metrics"),
     ),
-    ("transaction.", Treatment::Instead(NO_TRANSACTIONS)),
+    ("transaction.", Treatment::Instead(TXN_FIXED)),
 ];
 
 /// What becomes of the key of that name.

@@ -321,7 +321,7 @@ fn a_group_s_coordinator_is_looked_for_before_its_topic_is_there() {
         let bytes = request.to_bytes(version).unwrap();
         let view = FindCoordinatorRequestView::decode(&bytes, version).unwrap();
         let found = coordinator::find(&two_topics().image(), &viewpoint(), &view, version);
-        assert!(found.missing);
+        assert_eq!(found.missing, Some("__consumer_offsets"));
         let answer = found.response;
         answer.to_bytes(version).unwrap();
         let code = answer
@@ -425,11 +425,12 @@ fn features_are_those_whose_apis_are_served() {
     let wanted = [
         "eligible.leader.replicas.version=1",
         "metadata.version=30",
+        "transaction.version=2",
         "kraft.version=1",
     ];
     assert_eq!(shown, wanted);
     assert_eq!(answer.finalized_features_epoch, cluster.image().offset.0);
-    assert_eq!(answer.supported_features.len(), 3);
+    assert_eq!(answer.supported_features.len(), 4);
     announce(&cluster.image(), cluster.reader.quorum(), 3, &mut answer);
     assert_eq!(
         answer.supported_features.len(),

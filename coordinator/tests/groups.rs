@@ -169,6 +169,8 @@ fn code(world: &World, token: Token) -> ErrorCode {
             Some(topic) => topic.partitions[0].error_code,
             None => answer.error_code,
         },
+        Answer::TxnCommit(answer) => answer.topics[0].partitions[0].error_code,
+        Answer::Marked(code) => *code as i16,
         Answer::Describe(groups) => groups[0].error_code,
         Answer::DeleteGroups(groups) => groups[0].error_code,
         Answer::List(_) => 0,

@@ -130,6 +130,7 @@ fn concerns_groups(api: ApiKey) -> bool {
             | ApiKey::ListGroups
             | ApiKey::DeleteGroups
             | ApiKey::OffsetDelete
+            | ApiKey::TxnOffsetCommit
     )
 }
 
@@ -153,6 +154,9 @@ async fn groups<D: Disk>(
         ApiKey::DescribeGroups => handlers::k15_describe_groups::handle(core, &request, turn).await,
         ApiKey::ListGroups => handlers::k16_list_groups::handle(core, &request, turn).await,
         ApiKey::DeleteGroups => handlers::k42_delete_groups::handle(core, &request, turn).await,
+        ApiKey::TxnOffsetCommit => {
+            handlers::k28_txn_offset_commit::handle(core, &request, turn).await
+        }
         ApiKey::OffsetDelete => handlers::k47_offset_delete::handle(core, &request, turn).await,
         _ => Err(unsupported(&request)),
     }
@@ -220,6 +224,17 @@ async fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<A
         ApiKey::OffsetForLeaderEpoch => {
             handlers::k23_offset_for_leader_epoch::handle(core, request).await
         }
+        ApiKey::AddPartitionsToTxn => {
+            handlers::k24_add_partitions_to_txn::handle(core, request).await
+        }
+        ApiKey::AddOffsetsToTxn => handlers::k25_add_offsets_to_txn::handle(core, request).await,
+        ApiKey::EndTxn => handlers::k26_end_txn::handle(core, request).await,
+        ApiKey::WriteTxnMarkers => handlers::k27_write_txn_markers::handle(core, request).await,
+        ApiKey::DescribeProducers => handlers::k61_describe_producers::handle(core, request).await,
+        ApiKey::DescribeTransactions => {
+            handlers::k65_describe_transactions::handle(core, request).await
+        }
+        ApiKey::ListTransactions => handlers::k66_list_transactions::handle(core, request).await,
         ApiKey::DescribeConfigs => handlers::k32_describe_configs::handle(core, request),
         ApiKey::DescribeLogDirs => handlers::k35_describe_log_dirs::handle(core, request).await,
         ApiKey::DescribeCluster => handlers::k60_describe_cluster::handle(core, request),

@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod handlers;
 pub mod shard;
 pub mod groups;
+pub mod transactions;
 pub mod error;
 pub mod topics;
 pub mod node;

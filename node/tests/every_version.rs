@@ -7,14 +7,17 @@
 mod live;
 
 use live::groups::{commit_request, fetch_request, join_request};
+use live::transactions::{add_request, end_request};
 use live::{Node, Peer, Topic, batch, produce_request};
 use thalweg_wire::api::{self, ApiKey, Listener};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::Uuid;
 use thalweg_wire::messages::{
-    alter_configs_request as alter, alter_configs_response::AlterConfigsResponseView,
-    api_versions_request::ApiVersionsRequest, api_versions_response::ApiVersionsResponseView,
-    create_partitions_request as partitions,
+    add_offsets_to_txn_request::AddOffsetsToTxnRequest,
+    add_offsets_to_txn_response::AddOffsetsToTxnResponseView,
+    add_partitions_to_txn_response::AddPartitionsToTxnResponseView, alter_configs_request as alter,
+    alter_configs_response::AlterConfigsResponseView, api_versions_request::ApiVersionsRequest,
+    api_versions_response::ApiVersionsResponseView, create_partitions_request as partitions,
     create_partitions_response::CreatePartitionsResponseView, create_topics_request as create,
     create_topics_response::CreateTopicsResponseView, delete_groups_request::DeleteGroupsRequest,
     delete_groups_response::DeleteGroupsResponseView, delete_records_request as records,
@@ -26,12 +29,16 @@ use thalweg_wire::messages::{
     describe_groups_request::DescribeGroupsRequest,
     describe_groups_response::DescribeGroupsResponseView,
     describe_log_dirs_request::DescribeLogDirsRequest,
-    describe_log_dirs_response::DescribeLogDirsResponseView, describe_quorum_request as quorum,
+    describe_log_dirs_response::DescribeLogDirsResponseView,
+    describe_producers_request as producers,
+    describe_producers_response::DescribeProducersResponseView, describe_quorum_request as quorum,
     describe_quorum_response::DescribeQuorumResponseView,
     describe_topic_partitions_request as describe,
     describe_topic_partitions_response::DescribeTopicPartitionsResponseView,
-    fetch_request as fetch, fetch_response::FetchResponseView,
-    find_coordinator_request::FindCoordinatorRequest,
+    describe_transactions_request::DescribeTransactionsRequest,
+    describe_transactions_response::DescribeTransactionsResponseView,
+    end_txn_response::EndTxnResponseView, fetch_request as fetch,
+    fetch_response::FetchResponseView, find_coordinator_request::FindCoordinatorRequest,
     find_coordinator_response::FindCoordinatorResponseView, heartbeat_request::HeartbeatRequest,
     heartbeat_response::HeartbeatResponseView, incremental_alter_configs_request as increment,
     incremental_alter_configs_response::IncrementalAlterConfigsResponseView,
@@ -43,14 +50,17 @@ use thalweg_wire::messages::{
     list_config_resources_response::ListConfigResourcesResponseView,
     list_groups_request::ListGroupsRequest, list_groups_response::ListGroupsResponseView,
     list_offsets_request as offsets, list_offsets_response::ListOffsetsResponseView,
-    metadata_request as metadata, metadata_response::MetadataResponseView,
-    offset_commit_response::OffsetCommitResponseView, offset_delete_request as forget,
-    offset_delete_response::OffsetDeleteResponseView,
+    list_transactions_request::ListTransactionsRequest,
+    list_transactions_response::ListTransactionsResponseView, metadata_request as metadata,
+    metadata_response::MetadataResponseView, offset_commit_response::OffsetCommitResponseView,
+    offset_delete_request as forget, offset_delete_response::OffsetDeleteResponseView,
     offset_fetch_response::OffsetFetchResponseView, offset_for_leader_epoch_request as epochs,
     offset_for_leader_epoch_response::OffsetForLeaderEpochResponseView,
     produce_response::ProduceResponseView, sync_group_request::SyncGroupRequest,
-    sync_group_response::SyncGroupResponseView, update_features_request as features,
-    update_features_response::UpdateFeaturesResponseView,
+    sync_group_response::SyncGroupResponseView, txn_offset_commit_request as pending,
+    txn_offset_commit_response::TxnOffsetCommitResponseView, update_features_request as features,
+    update_features_response::UpdateFeaturesResponseView, write_txn_markers_request as markers,
+    write_txn_markers_response::WriteTxnMarkersResponseView,
 };
 
 /// All error codes of a shown answer, wherever they stand in it.
@@ -346,6 +356,98 @@ fn ask_about_groups(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> 
                 }],
             };
             exchange!(peer, request, v, OffsetDeleteResponseView)
+        }
+        _ => ask_transactions(peer, api, v, scene),
+    }
+}
+
+fn ask_transactions(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    let id = format!("{api}-{v}");
+    match api {
+        ApiKey::AddPartitionsToTxn => {
+            let who = peer.begin(&id);
+            let request = add_request(v, &who, &scene.topic);
+            exchange!(peer, request, v, AddPartitionsToTxnResponseView)
+        }
+        ApiKey::AddOffsetsToTxn => {
+            let who = peer.begin(&id);
+            let request = AddOffsetsToTxnRequest {
+                transactional_id: id.into(),
+                producer_id: who.producer,
+                producer_epoch: who.epoch,
+                group_id: "group".into(),
+            };
+            exchange!(peer, request, v, AddOffsetsToTxnResponseView)
+        }
+        ApiKey::EndTxn => {
+            let who = peer.begin(&id);
+            peer.ask(&add_request(3, &who, &scene.topic), 3);
+            exchange!(peer, end_request(&who, true), v, EndTxnResponseView)
+        }
+        ApiKey::WriteTxnMarkers => {
+            let request = markers::WriteTxnMarkersRequest {
+                markers: vec![markers::WritableTxnMarker {
+                    producer_id: 77,
+                    producer_epoch: v,
+                    topics: vec![markers::WritableTxnMarkerTopic {
+                        name: scene.topic.name.as_str().into(),
+                        partition_indexes: vec![1],
+                    }],
+                    transaction_version: i8::from(v == 2) * 2,
+                    ..Default::default()
+                }],
+            };
+            exchange!(peer, request, v, WriteTxnMarkersResponseView)
+        }
+        ApiKey::TxnOffsetCommit => {
+            let who = peer.begin(&id);
+            let add = AddOffsetsToTxnRequest {
+                transactional_id: id.clone().into(),
+                producer_id: who.producer,
+                producer_epoch: who.epoch,
+                group_id: "copied".into(),
+            };
+            peer.ask(&add, 4);
+            let request = pending::TxnOffsetCommitRequest {
+                transactional_id: id.into(),
+                group_id: "copied".into(),
+                producer_id: who.producer,
+                producer_epoch: who.epoch,
+                generation_id: -1,
+                topics: vec![pending::TxnOffsetCommitRequestTopic {
+                    name: scene.topic.name.as_str().into(),
+                    partitions: vec![pending::TxnOffsetCommitRequestPartition::default()],
+                }],
+                ..Default::default()
+            };
+            exchange!(peer, request, v, TxnOffsetCommitResponseView)
+        }
+        _ => ask_about_transactions(peer, api, v, scene),
+    }
+}
+
+fn ask_about_transactions(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    let id = format!("{api}-{v}");
+    match api {
+        ApiKey::DescribeProducers => {
+            let request = producers::DescribeProducersRequest {
+                topics: vec![producers::TopicRequest {
+                    name: scene.topic.name.as_str().into(),
+                    partition_indexes: vec![0],
+                }],
+            };
+            exchange!(peer, request, v, DescribeProducersResponseView)
+        }
+        ApiKey::DescribeTransactions => {
+            peer.begin(&id);
+            let request = DescribeTransactionsRequest {
+                transactional_ids: vec![id.into()],
+            };
+            exchange!(peer, request, v, DescribeTransactionsResponseView)
+        }
+        ApiKey::ListTransactions => {
+            let request = ListTransactionsRequest::default();
+            exchange!(peer, request, v, ListTransactionsResponseView)
         }
         _ => ask_cluster(peer, api, v, scene),
     }

@@ -1,8 +1,8 @@
-//! FindCoordinator: the leader of the partition of `__consumer_offsets` that a group's id hashes to.
+//! FindCoordinator: the leader of the partition of `__consumer_offsets` or `__transaction_state` that a
+//! group's id or a transactional id hashes to.
 //!
 //! While the topic is missing the answer is COORDINATOR_NOT_AVAILABLE, the caller has it made behind
-//! the answer, and the client asks again. A transaction's coordinator is refused for good until
-//! there are transactions, for such a producer would otherwise try again until it times out.
+//! the answer, and the client asks again.
 
 use thalweg_wire::ids::NodeId;
 use thalweg_wire::messages::find_coordinator_request::FindCoordinatorRequestView;
@@ -15,6 +15,9 @@ use crate::metadata::image::{Image, Topic};
 
 /// Kafka's topic of group state.
 pub const GROUP_TOPIC: &str = "__consumer_offsets";
+
+/// Kafka's topic of transactions' state.
+pub const TXN_TOPIC: &str = "__transaction_state";
 
 /// Keys of groups.
 const KEY_GROUP: i8 = 0;
@@ -29,8 +32,8 @@ const BATCHED_VERSION: i16 = 4;
 pub struct Found {
     /// The answer.
     pub response: FindCoordinatorResponse<'static>,
-    /// The topic that holds what was asked for does not exist yet.
-    pub missing: bool,
+    /// The topic that holds what was asked for, if it does not exist yet.
+    pub missing: Option<&'static str>,
 }
 
 /// Answers a FindCoordinator request of that version.
@@ -41,7 +44,11 @@ pub fn find(
     request: &FindCoordinatorRequestView<'_>,
     version: i16,
 ) -> Found {
-    let topic = image.topics.named(GROUP_TOPIC).map(AsRef::as_ref);
+    let name = match request.key_type {
+        KEY_TRANSACTION => TXN_TOPIC,
+        _ => GROUP_TOPIC,
+    };
+    let topic = image.topics.named(name).map(AsRef::as_ref);
     let look = |key: &str| row(image, viewpoint, topic, request.key_type, key);
     let response = if version < BATCHED_VERSION {
         let row = look(request.key);
@@ -62,8 +69,12 @@ pub fn find(
     let asks = version < BATCHED_VERSION || !request.coordinator_keys.is_empty();
     Found {
         response,
-        missing: request.key_type == KEY_GROUP && topic.is_none() && asks,
+        missing: (is_known(request.key_type) && topic.is_none() && asks).then_some(name),
     }
+}
+
+const fn is_known(key_type: i8) -> bool {
+    matches!(key_type, KEY_GROUP | KEY_TRANSACTION)
 }
 
 fn row(
@@ -74,13 +85,9 @@ fn row(
     key: &str,
 ) -> Coordinator<'static> {
     let found = match key_type {
-        KEY_GROUP => at(image, viewpoint, topic, key).ok_or((
+        kind if is_known(kind) => at(image, viewpoint, topic, key).ok_or((
             ErrorCode::CoordinatorNotAvailable,
             "The coordinator is not available.",
-        )),
-        KEY_TRANSACTION => Err((
-            ErrorCode::UnsupportedVersion,
-            "There are no transactions yet.",
         )),
         _ => Err((
             ErrorCode::InvalidRequest,

@@ -198,7 +198,7 @@ fn find<'a>(
 }
 
 /// Kafka counts UTF-16 units, of which no text has more than bytes.
-fn is_longer(metadata: &str, max: usize) -> bool {
+pub(super) fn is_longer(metadata: &str, max: usize) -> bool {
     metadata.len() > max && metadata.encode_utf16().count() > max
 }
 

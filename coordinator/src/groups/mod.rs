@@ -29,7 +29,7 @@
 //! - End (leadership lost, journal poisoned): `unload`, which answers everybody who waits.
 //!
 //! Deliberately absent: I/O, clocks (time is an argument), timers (the shard keeps deadlines and names the next),
-//! authorization, the consumer protocol of KIP-848, and transactional commits, of which only the replay is here.
+//! authorization, and the consumer protocol of KIP-848.
 
 pub mod config;
 pub mod place;
@@ -46,6 +46,7 @@ mod join;
 mod sync;
 mod presence;
 mod commit;
+mod txn_commit;
 pub mod fetch;
 pub mod admin;
 mod expire;

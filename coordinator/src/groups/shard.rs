@@ -169,7 +169,14 @@ impl GroupShard {
     /// If a record of our own making cannot be read.
     #[must_use]
     pub fn accepted(&mut self, step: Step, base: Offset, now: Moment) -> Vec<Reply> {
-        self.apply(&step.records, base);
+        let producer = step
+            .transaction
+            .map_or(ProducerId::NONE, |txn| txn.producer);
+        self.apply(&step.records, producer, base);
+        if let Some(marker) = step.marker {
+            self.end_transaction(marker.producer, marker.commit);
+            self.log_end = self.log_end.max(base.plus(1));
+        }
         let mut replies = step.replies;
         match step.then {
             Then::Nothing | Then::Created(_) => {}
@@ -275,11 +282,11 @@ impl GroupShard {
 
 /// Inside.
 impl GroupShard {
-    fn apply(&mut self, records: &[Record], base: Offset) {
+    fn apply(&mut self, records: &[Record], producer: ProducerId, base: Offset) {
         let mut at = base;
         for record in records {
             let value = record.value.as_deref();
-            self.replay(at, ProducerId::NONE, &record.key, value)
+            self.replay(at, producer, &record.key, value)
                 .expect("a record of our own making can be read");
             at = at.plus(1);
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thalweg_wire::ids::Offset;
+use thalweg_wire::ids::{Offset, ProducerEpoch, ProducerId};
 use thalweg_wire::messages::delete_groups_response::DeletableGroupResult;
 use thalweg_wire::messages::describe_groups_response::DescribedGroup;
 use thalweg_wire::messages::heartbeat_response::HeartbeatResponse;
@@ -17,6 +17,7 @@ use thalweg_wire::messages::offset_commit_response::OffsetCommitResponse;
 use thalweg_wire::messages::offset_delete_response::OffsetDeleteResponse;
 use thalweg_wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use thalweg_wire::messages::sync_group_response::SyncGroupResponse;
+use thalweg_wire::messages::txn_offset_commit_response::TxnOffsetCommitResponse;
 
 use crate::error::ErrorCode;
 use crate::metadata::image::Image;
@@ -83,6 +84,34 @@ pub struct Step {
     pub(super) records: Vec<Record>,
     pub(super) replies: Vec<Pending>,
     pub(super) then: Then,
+    pub(super) transaction: Option<InTransaction>,
+    pub(super) marker: Option<Marker>,
+}
+
+/// Records that count only once a producer's transaction commits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InTransaction {
+    /// The producer.
+    pub producer: ProducerId,
+    /// Its epoch.
+    pub epoch: ProducerEpoch,
+    /// What the log gave to show that the transaction's coordinator was asked, if it had to be.
+    pub guard: Option<u64>,
+}
+
+/// The end of a producer's transaction in this partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Marker {
+    /// The producer.
+    pub producer: ProducerId,
+    /// The marker's epoch.
+    pub epoch: ProducerEpoch,
+    /// Epoch of the transaction's coordinator.
+    pub coordinator_epoch: i32,
+    /// Commit, or abort.
+    pub commit: bool,
+    /// Whether the epoch was raised for the marker.
+    pub raises_epoch: bool,
 }
 
 /// A reply of which it is not known yet where the log will end.
@@ -124,6 +153,8 @@ impl Step {
             records: Vec::new(),
             replies: Vec::new(),
             then: Then::Nothing,
+            transaction: None,
+            marker: None,
         }
     }
 
@@ -139,15 +170,27 @@ impl Step {
     pub fn records(&self) -> &[Record] {
         &self.records
     }
+
+    /// The transaction that the records are part of.
+    #[must_use]
+    pub const fn transaction(&self) -> Option<InTransaction> {
+        self.transaction
+    }
+
+    /// A marker that is to be written instead of records.
+    #[must_use]
+    pub const fn marker(&self) -> Option<Marker> {
+        self.marker
+    }
 }
 
 /// An answer to be given as soon as the high watermark has reached `after`.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Reply {
+pub struct Reply<A = Answer> {
     /// The request.
     pub to: Token,
     /// Its answer.
-    pub answer: Answer,
+    pub answer: A,
     /// The first offset that need *not* be committed before the answer is given; 0: give it at once.
     pub after: Offset,
 }
@@ -165,6 +208,10 @@ pub enum Answer {
     Leave(LeaveGroupResponse<'static>),
     /// To OffsetCommit.
     Commit(OffsetCommitResponse<'static>),
+    /// To TxnOffsetCommit.
+    TxnCommit(TxnOffsetCommitResponse<'static>),
+    /// To a marker.
+    Marked(ErrorCode),
     /// To one group of an OffsetFetch.
     Fetch(OffsetFetchResponseGroup<'static>),
     /// To OffsetDelete.
@@ -181,6 +228,7 @@ impl Answer {
     /// The same request's answer when it cannot be given: everything in it is refused with that code.
     #[must_use]
     pub fn refused(self, code: ErrorCode) -> Self {
+        let refused = code;
         let code = code as i16;
         match self {
             Self::Join(_) => Self::Join(JoinGroupResponse {
@@ -200,6 +248,8 @@ impl Answer {
                 ..LeaveGroupResponse::default()
             }),
             Self::Commit(answer) => Self::Commit(refused_commit(answer, code)),
+            Self::TxnCommit(answer) => Self::TxnCommit(refused_txn_commit(answer, code)),
+            Self::Marked(_) => Self::Marked(refused),
             Self::Fetch(answer) => Self::Fetch(OffsetFetchResponseGroup {
                 group_id: answer.group_id,
                 topics: Vec::new(),
@@ -255,6 +305,17 @@ fn refused_commit(
         .iter_mut()
         .flat_map(|topic| &mut topic.partitions)
     {
+        partition.error_code = code;
+    }
+    answer
+}
+
+fn refused_txn_commit(
+    mut answer: TxnOffsetCommitResponse<'static>,
+    code: i16,
+) -> TxnOffsetCommitResponse<'static> {
+    let topics = answer.topics.iter_mut();
+    for partition in topics.flat_map(|topic| &mut topic.partitions) {
         partition.error_code = code;
     }
     answer

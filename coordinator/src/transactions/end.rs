@@ -6,10 +6,11 @@
 
 use thalweg_wire::ids::{ProducerEpoch, ProducerId, TimestampMs};
 
-use super::shard::{Change, TxnShard, Worked, check_id};
+use super::shard::{Change, TxnShard, Worked, answered, check_id};
 use super::state::{EPOCH_LAST, RAISES_EPOCH, Txn, TxnState};
 use super::step::{Answer, Identity, Step};
 use crate::error::ErrorCode;
+use crate::groups::step::Token;
 
 /// What an end comes to before anything is written.
 enum Verdict {
@@ -109,20 +110,21 @@ impl TxnShard {
         }
     }
 
-    /// All markers are written: the transaction is complete.
+    /// All markers are written: the transaction is complete. Who tells hears when that is logged.
     pub(super) fn marked(
         &self,
+        token: Token,
         id: &str,
         job: (ProducerId, ProducerEpoch),
         now: TimestampMs,
     ) -> Step {
-        let Some(slot) = self.ids.get(id) else {
-            return Step::default();
+        let answer = Answer::Added(ErrorCode::None);
+        let slot = self.ids.get(id);
+        let is_due = |txn: &Txn| txn.state.is_prepared() && (txn.producer, txn.epoch) == job;
+        let Some(slot) = slot.filter(|slot| is_due(&slot.txn)) else {
+            return answered(token, answer);
         };
         let current = &slot.txn;
-        if !current.state.is_prepared() || (current.producer, current.epoch) != job {
-            return Step::default();
-        }
         let state = match current.commits() {
             true => TxnState::CompleteCommit,
             false => TxnState::CompleteAbort,
@@ -138,9 +140,9 @@ impl TxnShard {
             id: id.to_owned(),
             txn,
             last_epoch: slot.last_epoch,
-            answer: Answer::NeedsId,
+            answer,
         };
-        self.propose(change, None)
+        self.propose(change, Some(token))
     }
 }
 

@@ -142,7 +142,7 @@ impl TxnShard {
                 id,
                 producer,
                 epoch,
-            } => return self.marked(id, (*producer, *epoch), now),
+            } => return self.marked(token, id, (*producer, *epoch), now),
             Ask::Describe(ids) => return answered(token, self.describe(ids)),
             Ask::List(filter) => return answered(token, self.list(filter, now)),
         };
@@ -316,7 +316,7 @@ pub(super) struct Change {
     pub(super) answer: Answer,
 }
 
-fn answered(token: Token, answer: Answer) -> Step {
+pub(super) fn answered(token: Token, answer: Answer) -> Step {
     Step {
         reply: Some((token, answer)),
         ..Step::default()

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use thalweg_wire::ids::{Offset, ProducerEpoch, ProducerId};
+use thalweg_wire::ids::{ProducerEpoch, ProducerId};
 use thalweg_wire::messages::describe_transactions_response::TransactionState as Described;
 use thalweg_wire::messages::list_transactions_response::TransactionState as Listed;
 
@@ -149,16 +149,8 @@ impl Step {
     }
 }
 
-/// An answer to be given as soon as the high watermark has reached `after`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Reply {
-    /// Who asked.
-    pub to: Token,
-    /// The answer.
-    pub answer: Answer,
-    /// The first offset that need *not* be committed before the answer is given.
-    pub after: Offset,
-}
+/// An answer to be given as soon as the high watermark has reached what it waits for.
+pub type Reply = crate::groups::step::Reply<Answer>;
 
 /// Markers to be written; [`Ask::Marked`] tells when all are.
 #[derive(Clone, PartialEq, Eq, Debug)]

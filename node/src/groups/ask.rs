@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use thalweg_coordinator::groups::fetch::wanted;
 use thalweg_coordinator::groups::shard::GroupShard;
-use thalweg_coordinator::groups::step::{Answer, Caller, Scene, Step, Token};
+use thalweg_coordinator::groups::step::{
+    Answer, Caller, InTransaction, Marker, Scene, Step, Token,
+};
 use thalweg_wire::api::ApiKey;
 use thalweg_wire::error_code::ErrorCode;
-use thalweg_wire::ids::Uuid;
+use thalweg_wire::ids::{ProducerEpoch, ProducerId, Uuid};
 use thalweg_wire::messages::delete_groups_request::DeleteGroupsRequestView;
 use thalweg_wire::messages::delete_groups_response::DeletableGroupResult;
 use thalweg_wire::messages::describe_groups_request::DescribeGroupsRequestView;
@@ -34,6 +36,11 @@ use thalweg_wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use thalweg_wire::messages::sync_group_request::SyncGroupRequestView;
 use thalweg_wire::messages::sync_group_response::SyncGroupResponse;
 
+use thalweg_wire::messages::txn_offset_commit_request::TxnOffsetCommitRequestView;
+use thalweg_wire::messages::txn_offset_commit_response::{
+    TxnOffsetCommitResponse, TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+
 use crate::request::{Refusal, Request};
 
 /// One event of one partition.
@@ -44,9 +51,18 @@ pub enum Ask {
         /// Names it until it is answered.
         token: Token,
         /// The whole request.
-        request: Request,
+        request: Box<Request>,
         /// Which of the request's groups are this partition's, where it names several.
         groups: Vec<u32>,
+        /// For TxnOffsetCommit: what the log gave for the batch.
+        guard: Option<u64>,
+    },
+    /// A transaction's marker is to be written.
+    Marker {
+        /// Names it until it is answered.
+        token: Token,
+        /// The marker.
+        marker: Marker,
     },
     /// These topics are gone.
     TopicsDeleted(Arc<[(Uuid, String)]>),
@@ -55,7 +71,7 @@ pub enum Ask {
 /// Works a client's request; a step for everything but what this API is not for.
 pub fn step(
     shard: &mut GroupShard,
-    (token, request, groups): (Token, &Request, &[u32]),
+    (token, request, groups, guard): (Token, &Request, &[u32], Option<u64>),
     scene: Scene<'_>,
 ) -> Result<Step, Refusal> {
     let host = format!("/{}", request.origin.peer.ip().to_canonical());
@@ -72,6 +88,15 @@ pub fn step(
             &request.view::<OffsetCommitRequestView<'_>>()?,
             scene,
         ),
+        ApiKey::TxnOffsetCommit => {
+            let asked: TxnOffsetCommitRequestView<'_> = request.view()?;
+            let transaction = InTransaction {
+                producer: ProducerId(asked.producer_id),
+                epoch: ProducerEpoch(asked.producer_epoch),
+                guard,
+            };
+            shard.commit_in_transaction(&caller, &asked, transaction, scene)
+        }
         ApiKey::OffsetFetch => {
             let asked: OffsetFetchRequestView<'_> = request.view()?;
             let at = groups.first().copied().unwrap_or(0);
@@ -123,6 +148,7 @@ fn chosen<'a>(all: impl Iterator<Item = &'a str>, places: &[u32]) -> Vec<&'a str
 pub fn refused(request: &Request, groups: &[u32], code: ErrorCode) -> Result<Answer, Refusal> {
     let shape = match request.api {
         ApiKey::OffsetCommit => Answer::Commit(commit_shape(&request.view()?)),
+        ApiKey::TxnOffsetCommit => Answer::TxnCommit(txn_commit_shape(&request.view()?)),
         ApiKey::OffsetFetch => {
             let asked: OffsetFetchRequestView<'_> = request.view()?;
             let at = groups.first().copied().unwrap_or(0) as usize;
@@ -159,6 +185,25 @@ pub fn refused(request: &Request, groups: &[u32], code: ErrorCode) -> Result<Ans
         _ => Answer::List(Vec::new()),
     };
     Ok(shape.refused(code))
+}
+
+fn txn_commit_shape(asked: &TxnOffsetCommitRequestView<'_>) -> TxnOffsetCommitResponse<'static> {
+    let topics = asked.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter();
+        TxnOffsetCommitResponseTopic {
+            name: topic.name.to_owned().into(),
+            partitions: partitions
+                .map(|partition| TxnOffsetCommitResponsePartition {
+                    partition_index: partition.partition_index,
+                    error_code: 0,
+                })
+                .collect(),
+        }
+    });
+    TxnOffsetCommitResponse {
+        topics: topics.collect(),
+        ..TxnOffsetCommitResponse::default()
+    }
 }
 
 fn commit_shape(asked: &OffsetCommitRequestView<'_>) -> OffsetCommitResponse<'static> {

@@ -10,27 +10,27 @@ use thalweg_coordinator::groups::step::Answer;
 use thalweg_wire::error_code::ErrorCode;
 
 /// What one partition has to say to a request.
-pub type PartAnswer = Result<Answer, ErrorCode>;
+pub type PartAnswer<A = Answer> = Result<A, ErrorCode>;
 
 /// Where the answers go.
-pub type Deliver = Box<dyn FnOnce(Vec<PartAnswer>)>;
+pub type Deliver<A = Answer> = Box<dyn FnOnce(Vec<PartAnswer<A>>)>;
 
 /// Answers of several partitions on their way to one asker.
-pub struct Gather {
-    answers: RefCell<Vec<Option<PartAnswer>>>,
+pub struct Gather<A = Answer> {
+    answers: RefCell<Vec<Option<PartAnswer<A>>>>,
     left: Cell<usize>,
-    deliver: Cell<Option<Deliver>>,
+    deliver: Cell<Option<Deliver<A>>>,
 }
 
 /// One partition's place in a [`Gather`].
-pub struct Place {
-    gather: Rc<Gather>,
+pub struct Place<A = Answer> {
+    gather: Rc<Gather<A>>,
     at: usize,
 }
 
-impl Gather {
+impl<A> Gather<A> {
     /// A place for each of `count` partitions, in order.
-    pub fn places(count: usize, deliver: Deliver) -> Vec<Place> {
+    pub fn places(count: usize, deliver: Deliver<A>) -> Vec<Place<A>> {
         let gather = Rc::new(Self {
             answers: RefCell::new((0..count).map(|_| None).collect()),
             left: Cell::new(count),
@@ -57,15 +57,15 @@ impl Gather {
     }
 }
 
-impl Drop for Gather {
+impl<A> Drop for Gather<A> {
     fn drop(&mut self) {
         self.send();
     }
 }
 
-impl Place {
+impl<A> Place<A> {
     /// This partition's answer.
-    pub fn fill(self, answer: PartAnswer) {
+    pub fn fill(self, answer: PartAnswer<A>) {
         if let Some(slot) = self.gather.answers.borrow_mut().get_mut(self.at) {
             *slot = Some(answer);
         }

@@ -3,15 +3,12 @@
 //! What was accepted before must be durable first, so that nothing is left behind that could still
 //! become visible. Batches are checked here, since nothing reads them for anyone else. A record that
 //! can't be read fails the load: offsets without it would be invented ones. Until it succeeds, clients
-//! are told that the groups are being loaded. Deliberately absent: reading less than all (compaction
+//! are told that it is being loaded. Deliberately absent: reading less than all (compaction
 //! will see to that).
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use thalweg_coordinator::groups::ReplayError;
-use thalweg_coordinator::groups::shard::GroupShard;
-use thalweg_coordinator::groups::step::Scene;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::error::{RequestError, StoreError};
 use thalweg_storage::log::ReadError;
@@ -21,10 +18,9 @@ use thalweg_wire::batch::{BatchRef, Codec, InflateError, Records, Scratch, Split
 use thalweg_wire::batch::{inflate, split};
 use thalweg_wire::ids::{Offset, PartitionId, ProducerId};
 
+use super::machine::{Machine, Unreadable};
 use super::part::Part;
-use super::run::{keep_time, moment, wake};
-use super::settings::group_config;
-use crate::runtime::start::new_id;
+use super::run::{keep_time, wake};
 use crate::shard::core::ShardCore;
 use crate::shard::host::Queue;
 use crate::shard::wait::yield_now;
@@ -49,7 +45,7 @@ enum LoadError {
     Checksum(Offset),
     Inflate(InflateError),
     Record(Offset),
-    Replay(Offset, ReplayError),
+    Replay(Offset, Unreadable),
 }
 
 impl std::fmt::Display for LoadError {
@@ -78,7 +74,7 @@ impl LoadError {
 
 /// Reads a part's records; it serves when this returns, or is closed. What failed is tried again,
 /// later each time: a device that did not answer may answer, and others depend on the outcome.
-pub(super) async fn load<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
+pub(super) async fn load<D: Disk, M: Machine>(core: Rc<ShardCore<D>>, part: Rc<Part<M>>) {
     let mut pause = RETRY_FIRST;
     loop {
         while core.store.partition(part.id).is_none() {
@@ -91,13 +87,13 @@ pub(super) async fn load<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
         match load_once(&core, &part).await {
             Ok(()) => return,
             Err(error) if error.is_lasting() => {
-                tracing::error!(id = %part.id, %error, "groups can't be loaded");
+                tracing::error!(id = %part.id, %error, "{} can't be loaded", M::NAME);
                 part.close();
                 return;
             }
             Err(error) => {
                 let seconds = pause.as_secs();
-                tracing::error!(id = %part.id, %error, seconds, "groups can't be loaded; tried again");
+                tracing::error!(id = %part.id, %error, seconds, "{} can't be loaded; tried again", M::NAME);
             }
         }
         core.host.sleep(pause).await;
@@ -108,34 +104,31 @@ pub(super) async fn load<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
     }
 }
 
-async fn load_once<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) -> Result<(), LoadError> {
+async fn load_once<D: Disk, M: Machine>(
+    core: &Rc<ShardCore<D>>,
+    part: &Rc<Part<M>>,
+) -> Result<(), LoadError> {
     let since = core.host.now().mono;
-    let Some((mut shard, end)) = read_all(core, part).await? else {
+    let Some((mut machine, end)) = read_all(core, part).await? else {
         // Closed meanwhile.
         return Ok(());
     };
+    machine.loaded(core, end);
     let now = core.host.now();
-    let image = core.image();
-    // It may have changed while records were read.
-    shard.configure(group_config(&core.node.broker_configs, &image));
-    let scene = Scene {
-        now: moment(now),
-        image: &image,
-    };
-    shard.loaded(end, scene);
     let micros = now.mono.saturating_sub(since) / 1000;
-    tracing::debug!(id = %part.id, records = end.0, micros, "groups loaded");
-    part.activate(shard);
+    tracing::debug!(id = %part.id, records = end.0, micros, "{} loaded", M::NAME);
+    part.activate(machine);
     let time = keep_time(Rc::downgrade(core), Rc::clone(part));
     core.host.spawn(Queue::Network, Box::pin(time));
     wake(core, part);
+    M::seen(core, part, end);
     Ok(())
 }
 
-async fn read_all<D: Disk>(
+async fn read_all<D: Disk, M: Machine>(
     core: &Rc<ShardCore<D>>,
-    part: &Part,
-) -> Result<Option<(GroupShard, Offset)>, LoadError> {
+    part: &Part<M>,
+) -> Result<Option<(M, Offset)>, LoadError> {
     let view = |id: PartitionId| {
         let view = core.store.partition(id);
         view.ok_or(LoadError::Store(StoreError::UnknownPartition(id)))
@@ -143,10 +136,7 @@ async fn read_all<D: Disk>(
     let end = view(part.id)?.log_end;
     let durable = core.store.durable(part.id, end).await;
     durable.map_err(LoadError::Store)?;
-    let config = group_config(&core.node.broker_configs, &core.image());
-    let host = Rc::clone(&core.host);
-    let ids = Box::new(move || new_id(&mut |bytes| host.random(bytes)));
-    let mut shard = GroupShard::new(config, ids);
+    let mut machine = M::empty(core);
     let mut at = view(part.id)?.log_start;
     let mut scratch = Scratch::default();
     while at < end {
@@ -158,7 +148,7 @@ async fn read_all<D: Disk>(
         };
         let bytes = core.store.read_copy(part.id, request).await;
         let bytes = bytes.map_err(LoadError::Read)?;
-        let next = replay(&mut shard, &bytes, at, &mut scratch)?;
+        let next = replay(&mut machine, &bytes, at, &mut scratch)?;
         if next <= at {
             return Err(LoadError::Record(at));
         }
@@ -168,12 +158,12 @@ async fn read_all<D: Disk>(
             return Ok(None);
         }
     }
-    Ok(Some((shard, end)))
+    Ok(Some((machine, end)))
 }
 
 /// Applies whole batches; the offset after the last one.
-fn replay(
-    shard: &mut GroupShard,
+fn replay<M: Machine>(
+    machine: &mut M,
     bytes: &[u8],
     from: Offset,
     scratch: &mut Scratch,
@@ -184,14 +174,14 @@ fn replay(
         if !batch.crc_matches() {
             return Err(LoadError::Checksum(batch.header().base_offset()));
         }
-        replay_batch(shard, &batch, from, scratch)?;
+        replay_batch(machine, &batch, from, scratch)?;
         next = batch.header().next_offset();
     }
     Ok(next)
 }
 
-fn replay_batch(
-    shard: &mut GroupShard,
+fn replay_batch<M: Machine>(
+    machine: &mut M,
     batch: &BatchRef<'_>,
     from: Offset,
     scratch: &mut Scratch,
@@ -224,13 +214,13 @@ fn replay_batch(
         }
         if attributes.is_control() {
             match ControlType::of_key(key) {
-                Some(ControlType::Commit) => shard.end_transaction(producer, true),
-                Some(ControlType::Abort) => shard.end_transaction(producer, false),
+                Some(ControlType::Commit) => machine.end_transaction(producer, true),
+                Some(ControlType::Abort) => machine.end_transaction(producer, false),
                 _ => {}
             }
             continue;
         }
-        let replayed = shard.replay(at, producer, key, record.value);
+        let replayed = machine.replay(at, producer, key, record.value);
         replayed.map_err(|cause| LoadError::Replay(at, cause))?;
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! The groups of one partition of `__consumer_offsets`: what waits for them, and who is owed an
-//! answer.
+//! One partition of an internal topic and the machine that keeps its state: what waits for it, and who
+//! is owed an answer.
 //!
 //! Invariants: events are worked one at a time, in the order in which they came, but for heartbeats,
 //! which do not wait for room in the log that others wait for; a reply is given
@@ -10,39 +10,35 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use thalweg_coordinator::groups::config::GroupConfig;
-use thalweg_coordinator::groups::shard::GroupShard;
-use thalweg_coordinator::groups::step::{Reply, Scene, Step, Token};
+use thalweg_coordinator::groups::step::{Reply, Scene, Token};
 use thalweg_coordinator::groups::time::{Moment, Steady};
 use thalweg_coordinator::metadata::image::Image;
-use thalweg_wire::api::ApiKey;
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Offset, PartitionId};
 
-use super::ask::{Ask, step};
 use super::gather::{PartAnswer, Place};
-use crate::request::Request;
+use super::machine::{Machine, Worked};
 use crate::shard::wait::Signal;
 
 /// Whether a part can be asked.
-enum State {
+enum State<M> {
     /// Its records are being read.
     Loading,
     /// It serves.
-    Active(Box<GroupShard>),
+    Active(Box<M>),
     /// It serves no more: led elsewhere, deleted, or what it acknowledged can't be kept.
     Closed,
 }
 
-/// The groups of one partition.
-pub struct Part {
+/// The machine of one partition.
+pub struct Part<M: Machine> {
     /// The partition.
     pub id: PartitionId,
-    state: RefCell<State>,
-    queue: RefCell<VecDeque<Ask>>,
-    owed: RefCell<BTreeMap<Token, Place>>,
+    state: RefCell<State<M>>,
+    queue: RefCell<VecDeque<M::Ask>>,
+    owed: RefCell<BTreeMap<Token, Place<M::Answer>>>,
     /// Replies that wait for the high watermark, in the order of the offsets they wait for.
-    waiting: RefCell<VecDeque<Reply>>,
+    waiting: RefCell<VecDeque<Reply<M::Answer>>>,
     tokens: Cell<u64>,
     /// What the timer sleeps for.
     alarm: Cell<Option<Steady>>,
@@ -58,7 +54,7 @@ pub struct Part {
     pub(super) moved: Signal,
 }
 
-impl Part {
+impl<M: Machine> Part<M> {
     /// A part whose records are about to be read.
     #[must_use]
     pub fn loading(id: PartitionId) -> Rc<Self> {
@@ -79,10 +75,10 @@ impl Part {
     }
 
     /// Everything below the high watermark was read.
-    pub(super) fn activate(&self, shard: GroupShard) {
+    pub(super) fn activate(&self, machine: M) {
         let mut state = self.state.borrow_mut();
         if matches!(*state, State::Loading) {
-            *state = State::Active(Box::new(shard));
+            *state = State::Active(Box::new(machine));
         }
     }
 
@@ -92,8 +88,8 @@ impl Part {
         matches!(*self.state.borrow(), State::Closed)
     }
 
-    /// Queues a client's request; `place` hears of it. True if there is work.
-    pub fn submit(&self, request: Request, groups: Vec<u32>, place: Place) -> bool {
+    /// Queues a question; `place` hears of it. True if there is work.
+    pub fn submit(&self, place: Place<M::Answer>, ask: impl FnOnce(Token) -> M::Ask) -> bool {
         let refusal = match *self.state.borrow() {
             State::Active(_) => None,
             State::Loading => Some(ErrorCode::CoordinatorLoadInProgress),
@@ -105,13 +101,10 @@ impl Part {
         }
         let token = Token(self.tokens.get());
         self.tokens.set(token.0 + 1);
-        let is_beat = request.api == ApiKey::Heartbeat;
+        let ask = ask(token);
+        let is_beat = M::is_beat(&ask);
         self.owed.borrow_mut().insert(token, place);
-        self.queue.borrow_mut().push_back(Ask::Request {
-            token,
-            request,
-            groups,
-        });
+        self.queue.borrow_mut().push_back(ask);
         if is_beat {
             self.beating.notify();
         }
@@ -119,91 +112,54 @@ impl Part {
     }
 
     /// Queues something that nobody waits for. It is kept while the part is loading.
-    pub fn tell(&self, ask: Ask) {
+    pub fn tell(&self, ask: M::Ask) {
         if !self.is_closed() {
             self.queue.borrow_mut().push_back(ask);
         }
     }
 
-    /// The broker's configuration has changed.
-    pub(super) fn configure(&self, config: GroupConfig) {
-        if let State::Active(shard) = &mut *self.state.borrow_mut() {
-            shard.configure(config);
+    /// Does something to the machine, if it serves.
+    pub fn change<T>(&self, change: impl FnOnce(&mut M) -> T) -> Option<T> {
+        match &mut *self.state.borrow_mut() {
+            State::Active(machine) => Some(change(machine)),
+            State::Loading | State::Closed => None,
         }
     }
 
     /// Works the next deadline or event, if there is one.
-    pub(super) fn next_step(&self, image: &Image, now: Moment) -> Option<Step> {
+    pub(super) fn next_step(&self, image: &Image, now: Moment) -> Option<M::Step> {
         let mut state = self.state.borrow_mut();
-        let State::Active(shard) = &mut *state else {
+        let State::Active(machine) = &mut *state else {
             return None;
         };
-        if shard.next_due().is_some_and(|due| due <= now.steady)
-            && let Some(step) = shard.tick(now)
+        if machine.next_due().is_some_and(|due| due <= now.steady)
+            && let Some(step) = machine.tick(now)
         {
             return Some(step);
         }
         loop {
             let ask = self.queue.borrow_mut().pop_front()?;
-            match ask {
-                Ask::TopicsDeleted(topics) => {
-                    let topics: Vec<_> = topics
-                        .iter()
-                        .map(|(id, name)| (*id, name.as_str()))
-                        .collect();
-                    shard.topics_deleted(&topics, now);
-                    if let Some(step) = shard.tick(now) {
-                        return Some(step);
-                    }
-                }
-                Ask::Request {
-                    token,
-                    request,
-                    groups,
-                } => match step(shard, (token, &request, &groups), Scene { now, image }) {
-                    Ok(step) => return Some(step),
-                    Err(_) => self.answer(token, Err(ErrorCode::UnknownServerError)),
-                },
+            match machine.work(ask, Scene { now, image }) {
+                Worked::Step(step) => return Some(step),
+                Worked::Nothing => {}
+                Worked::Failed(token) => self.answer(token, Err(ErrorCode::UnknownServerError)),
             }
         }
     }
 
-    /// Works the heartbeats that wait behind a step which the log has no room for: they change nothing
-    /// that a step depends on, and members must not fail because the device is slow.
+    /// Works the events that wait behind a step which the log has no room for and change nothing that a
+    /// step depends on: members must not fail because the device is slow.
     pub(super) fn beat(&self, image: &Image, now: Moment) {
-        let beats: VecDeque<Ask> = {
+        let beats: VecDeque<M::Ask> = {
             let mut queue = self.queue.borrow_mut();
-            let is_beat = |ask: &Ask| match ask {
-                Ask::Request { request, .. } => request.api == ApiKey::Heartbeat,
-                Ask::TopicsDeleted(_) => false,
-            };
-            let (beats, others) = queue.drain(..).partition(is_beat);
+            let (beats, others) = queue.drain(..).partition(M::is_beat);
             *queue = others;
             beats
         };
         for beat in beats {
-            let Ask::Request {
-                token,
-                request,
-                groups,
-            } = beat
-            else {
-                continue;
-            };
-            let mut state = self.state.borrow_mut();
-            let State::Active(shard) = &mut *state else {
-                return;
-            };
-            let worked = step(shard, (token, &request, &groups), Scene { now, image });
-            let replies = worked.map(|step| shard.beaten(step));
-            drop(state);
-            match replies {
-                Ok(replies) => {
-                    for reply in replies {
-                        self.answer(reply.to, Ok(reply.answer));
-                    }
-                }
-                Err(_) => self.answer(token, Err(ErrorCode::UnknownServerError)),
+            let beaten = self.change(|machine| machine.beat(beat, Scene { now, image }));
+            for reply in beaten.unwrap_or_default() {
+                self.answer(reply.to, Ok(reply.answer));
             }
         }
     }
@@ -211,22 +167,20 @@ impl Part {
     /// The log took the step's records at that offset, or refused them.
     pub(super) fn settle(
         &self,
-        step: Step,
+        step: M::Step,
         outcome: Result<Offset, ErrorCode>,
         now: Moment,
-    ) -> Vec<Reply> {
-        match &mut *self.state.borrow_mut() {
-            State::Active(shard) => match outcome {
-                Ok(base) => shard.accepted(step, base, now),
-                Err(code) => shard.refused(step, code, now),
-            },
-            // Closed meanwhile: who was owed an answer has it.
-            State::Loading | State::Closed => Vec::new(),
-        }
+    ) -> Vec<Reply<M::Answer>> {
+        // Closed meanwhile: who was owed an answer has it.
+        let replies = self.change(|machine| match outcome {
+            Ok(base) => machine.accepted(step, base, now),
+            Err(code) => machine.refused(step, code, now),
+        });
+        replies.unwrap_or_default()
     }
 
     /// Gives replies, each at its time. True if some wait.
-    pub(super) fn give(&self, replies: Vec<Reply>, visible: Offset) -> bool {
+    pub(super) fn give(&self, replies: Vec<Reply<M::Answer>>, visible: Offset) -> bool {
         for reply in replies {
             if reply.after <= visible {
                 self.answer(reply.to, Ok(reply.answer));
@@ -238,7 +192,7 @@ impl Part {
     }
 
     /// The high watermark is there.
-    pub(super) fn visible(&self, visible: Offset) {
+    pub(crate) fn visible(&self, visible: Offset) {
         loop {
             let mut waiting = self.waiting.borrow_mut();
             let is_due = waiting.front().is_some_and(|reply| reply.after <= visible);
@@ -255,7 +209,7 @@ impl Part {
         self.waiting.borrow().front().map(|reply| reply.after)
     }
 
-    fn answer(&self, token: Token, answer: PartAnswer) {
+    fn answer(&self, token: Token, answer: PartAnswer<M::Answer>) {
         let place = self.owed.borrow_mut().remove(&token);
         if let Some(place) = place {
             place.fill(answer);
@@ -265,7 +219,7 @@ impl Part {
     /// The next deadline.
     pub(super) fn next_due(&self) -> Option<Steady> {
         match &*self.state.borrow() {
-            State::Active(shard) => shard.next_due(),
+            State::Active(machine) => machine.next_due(),
             State::Loading | State::Closed => None,
         }
     }
@@ -292,14 +246,14 @@ impl Part {
     /// Serves no more; everybody who waits is told so.
     pub fn close(&self) {
         let before = std::mem::replace(&mut *self.state.borrow_mut(), State::Closed);
-        if let State::Active(shard) = before {
-            for reply in shard.unload() {
+        if let State::Active(machine) = before {
+            for reply in machine.unload() {
                 self.answer(reply.to, Ok(reply.answer));
             }
         }
         let waiting = self.waiting.take();
         for reply in waiting {
-            let refused = reply.answer.refused(ErrorCode::NotCoordinator);
+            let refused = M::refuse(reply.answer, ErrorCode::NotCoordinator);
             self.answer(reply.to, Ok(refused));
         }
         self.queue.borrow_mut().clear();

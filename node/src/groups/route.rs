@@ -38,6 +38,8 @@ pub struct GroupJob {
     pub request: Request,
     /// The partitions concerned, each with the places of its groups in the request.
     pub parts: Vec<GroupPart>,
+    /// For TxnOffsetCommit: what the log gave for the batch.
+    pub guard: Option<u64>,
 }
 
 /// One partition of a [`GroupJob`].
@@ -85,11 +87,12 @@ pub fn place<D: Disk>(core: &ShardCore<D>, group: &str) -> Result<PartitionId, E
 /// All partitions that this node leads.
 #[must_use]
 pub fn places<D: Disk>(core: &ShardCore<D>) -> Vec<PartitionId> {
-    led_places(core, &core.image())
+    led_places(core, &core.image(), GROUP_TOPIC)
 }
 
-fn led_places<D: Disk>(core: &ShardCore<D>, image: &Image) -> Vec<PartitionId> {
-    let topic = image.topics.named(GROUP_TOPIC).into_iter();
+/// The partitions of an internal topic that this node leads.
+pub fn led_places<D: Disk>(core: &ShardCore<D>, image: &Image, topic: &str) -> Vec<PartitionId> {
+    let topic = image.topics.named(topic).into_iter();
     topic
         .flat_map(|topic| {
             let led = topic.partitions.iter();
@@ -109,11 +112,22 @@ pub async fn ask_one<D: Disk>(
     turn: Turn,
     group: &str,
 ) -> Result<Answer, Refusal> {
+    ask_guarded(core, request, turn, (group, None)).await
+}
+
+/// The same, with what the log gave for a transaction's batch.
+pub async fn ask_guarded<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    turn: Turn,
+    (group, guard): (&str, Option<u64>),
+) -> Result<Answer, Refusal> {
     let said = match place(core, group) {
         Err(code) => Err(code),
         Ok(id) => {
             let groups = vec![0];
-            let said = begin(core, request.clone(), vec![GroupPart { id, groups }]).await;
+            let parts = vec![GroupPart { id, groups }];
+            let said = begin_guarded(core, request.clone(), parts, guard).await;
             drop(turn);
             first(said.await)
         }
@@ -239,6 +253,15 @@ pub async fn begin<D: Disk>(
     request: Request,
     parts: Vec<GroupPart>,
 ) -> LocalFuture<Vec<PartAnswer>> {
+    begin_guarded(core, request, parts, None).await
+}
+
+async fn begin_guarded<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: Request,
+    parts: Vec<GroupPart>,
+    guard: Option<u64>,
+) -> LocalFuture<Vec<PartAnswer>> {
     let Some(shard) = parts.first().map(|part| core.owner(part.id)) else {
         return Box::pin(std::future::ready(Vec::new()));
     };
@@ -252,6 +275,7 @@ pub async fn begin<D: Disk>(
         number,
         request,
         parts,
+        guard,
     };
     if shard == core.host.shard() {
         let table = Rc::clone(&core.groups);
@@ -273,7 +297,15 @@ fn submit<D: Disk>(core: &Rc<ShardCore<D>>, job: GroupJob, deliver: Deliver) {
     for (part, place) in job.parts.into_iter().zip(places) {
         match core.groups.part(part.id) {
             Some(found) => {
-                if found.submit(job.request.clone(), part.groups, place) {
+                let request = Box::new(job.request.clone());
+                let (groups, guard) = (part.groups, job.guard);
+                let ask = |token| Ask::Request {
+                    token,
+                    request,
+                    groups,
+                    guard,
+                };
+                if found.submit(place, ask) {
                     wake(core, &found);
                 }
             }
@@ -310,7 +342,7 @@ fn post<D: Disk>(core: &Rc<ShardCore<D>>, to: ShardId, parcel: (u64, Vec<PartAns
 /// Opens and closes parts as the image says, and tells them of deleted topics.
 pub fn follow<D: Disk>(core: &Rc<ShardCore<D>>, before: &Image) {
     let image = core.image();
-    let wanted: BTreeSet<PartitionId> = led_places(core, &image)
+    let wanted: BTreeSet<PartitionId> = led_places(core, &image, GROUP_TOPIC)
         .into_iter()
         .filter(|id| core.owner(*id) == core.host.shard())
         .collect();
@@ -333,7 +365,7 @@ pub fn follow<D: Disk>(core: &Rc<ShardCore<D>>, before: &Image) {
     if !Arc::ptr_eq(&before.configs, &image.configs) {
         let config = group_config(&core.node.broker_configs, &image);
         for part in core.groups.parts() {
-            part.configure(config.clone());
+            part.change(|groups| groups.configure(config.clone()));
         }
     }
     for part in opened {
@@ -342,7 +374,7 @@ pub fn follow<D: Disk>(core: &Rc<ShardCore<D>>, before: &Image) {
 }
 
 /// A partition's high watermark moved.
-pub fn moved<D: Disk>(core: &ShardCore<D>, id: PartitionId, visible: Offset) {
+pub fn moved<D: Disk>(core: &Rc<ShardCore<D>>, id: PartitionId, visible: Offset) {
     if let Some(part) = core.groups.part(id) {
         part.visible(visible);
     }

@@ -8,16 +8,17 @@
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use thalweg_coordinator::groups::step::Record as GroupRecord;
+use thalweg_coordinator::groups::step::{InTransaction, Marker, Record as MachineRecord};
 use thalweg_coordinator::groups::time::{Moment, Steady};
 use thalweg_storage::disk::Disk;
 use thalweg_storage::error::StoreError;
-use thalweg_storage::log::{AppendContext, Origin, Verification};
+use thalweg_storage::log::{AppendContext, EndTxn, Origin, Verification};
 use thalweg_wire::batch::{BatchBuilder, BatchSpec, Record};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
 
 use super::load::load;
+use super::machine::{Machine, Write};
 use super::part::Part;
 use crate::runtime::effects::summarize;
 use crate::shard::core::ShardCore;
@@ -25,11 +26,13 @@ use crate::shard::host::{Now, Queue};
 use crate::shard::mailbox::Fault;
 use crate::shard::wait::{Either, race, yield_now};
 
+/// Room for a marker in the journal.
+pub const MARKER_BYTES: usize = 128;
 /// Steps that a part works before it lets other tasks run.
 const STEPS_MAX: usize = 32;
 
 /// What groups are told of the time.
-pub(super) fn moment(now: Now) -> Moment {
+pub(crate) fn moment(now: Now) -> Moment {
     let ms = i64::try_from(now.mono / 1_000_000).unwrap_or(i64::MAX);
     Moment {
         steady: Steady(ms),
@@ -38,28 +41,30 @@ pub(super) fn moment(now: Now) -> Moment {
 }
 
 /// Has the part's queue worked, if nobody does yet.
-pub fn wake<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
+pub fn wake<D: Disk, M: Machine>(core: &Rc<ShardCore<D>>, part: &Rc<Part<M>>) {
     if !part.running.replace(true) {
         let task = work(Rc::clone(core), Rc::clone(part));
         core.host.spawn(Queue::Network, Box::pin(task));
     }
 }
 
-async fn work<D: Disk>(core: Rc<ShardCore<D>>, part: Rc<Part>) {
+async fn work<D: Disk, M: Machine>(core: Rc<ShardCore<D>>, part: Rc<Part<M>>) {
     let mut steps = 0;
     while let Some(step) = part.next_step(&core.image(), moment(core.host.now())) {
-        let outcome = match step.records() {
-            [] => Ok(Offset(0)),
-            records => append(&core, &part, records).await,
+        let outcome = match M::writes(&step) {
+            Write::Nothing => Ok(Offset(0)),
+            write => append(&core, &part, write).await,
         };
         let outcome = outcome.map_err(|fault| {
-            tracing::debug!(id = %part.id, %fault, "group records were refused");
+            tracing::debug!(id = %part.id, %fault, "records of {} were refused", M::NAME);
             fault.code
         });
         let replies = part.settle(step, outcome, moment(core.host.now()));
-        if part.give(replies, visible(&core, part.id)) {
+        let visible = visible(&core, part.id);
+        if part.give(replies, visible) {
             watch(&core, &part);
         }
+        M::seen(&core, &part, visible);
         steps += 1;
         if steps % STEPS_MAX == 0 {
             yield_now().await;
@@ -75,42 +80,68 @@ fn visible<D: Disk>(core: &ShardCore<D>, id: PartitionId) -> Offset {
     view.map_or(Offset(0), |view| view.high_watermark)
 }
 
-async fn append<D: Disk>(
+async fn append<D: Disk, M: Machine>(
     core: &ShardCore<D>,
-    part: &Part,
-    records: &[GroupRecord],
+    part: &Part<M>,
+    write: Write<'_>,
 ) -> Result<Offset, Fault> {
     let id = part.id;
     let now = core.host.now().wall;
-    let batch = encode(records, now);
     let image = core.image();
     let gone = || Fault::from(StoreError::UnknownPartition(id));
     let topic = image.topics.get(id.topic).ok_or_else(gone)?;
     let partition = topic.partition(id.index).ok_or_else(gone)?;
-    let bytes_max = core.topic_settings(topic).config.max_message_bytes;
-    if i64::try_from(batch.len()).unwrap_or(i64::MAX) > bytes_max {
-        let words = format!("a group's records take {} bytes", batch.len());
-        return Err(Fault::new(ErrorCode::MessageTooLarge, words));
-    }
-    let summary = summarize(&batch)?;
-    let permit = with_beats(core, part, core.store.admit(batch.len(), &[id])).await?;
-    let context = AppendContext {
+    let mut context = AppendContext {
         leader_epoch: partition.leader_epoch,
         now,
         origin: Origin::Coordinator,
         verification: Verification::Waived,
     };
+    let (records, transaction) = match write {
+        Write::Nothing => return Ok(Offset(0)),
+        Write::Marker(marker) => {
+            let permit = with_beats(core, part, core.store.admit(MARKER_BYTES, &[id])).await?;
+            let appended = core.store.append_end_txn(id, &end_of(&marker), &context)?;
+            drop(permit);
+            return Ok(appended.base_offset);
+        }
+        Write::Records(records, transaction) => (records, transaction),
+    };
+    if let Some(transaction) = transaction {
+        let guard = transaction.guard;
+        context.verification = guard.map_or(Verification::Missing, Verification::Guard);
+    }
+    let batch = encode(records, transaction, now);
+    let bytes_max = core.topic_settings(topic).config.max_message_bytes;
+    if i64::try_from(batch.len()).unwrap_or(i64::MAX) > bytes_max {
+        let words = format!("the records of {} take {} bytes", M::NAME, batch.len());
+        return Err(Fault::new(ErrorCode::MessageTooLarge, words));
+    }
+    let summary = summarize(&batch)?;
+    let permit = with_beats(core, part, core.store.admit(batch.len(), &[id])).await?;
     let appended = core.store.append(id, &batch, &summary, &context)?;
     drop(permit);
     core.metrics.appended(batch.len(), false);
     Ok(appended.base_offset)
 }
 
+/// A marker as storage takes it.
+#[must_use]
+pub fn end_of(marker: &Marker) -> EndTxn {
+    EndTxn {
+        producer: marker.producer,
+        epoch: marker.epoch,
+        coordinator_epoch: marker.coordinator_epoch,
+        commit: marker.commit,
+        raises_epoch: marker.raises_epoch,
+    }
+}
+
 /// Waits for something that a full journal can hold up for long. Heartbeats go on meanwhile: a
 /// session ends because its member is silent, not because it was not listened to.
-async fn with_beats<D: Disk, T>(
+async fn with_beats<D: Disk, M: Machine, T>(
     core: &ShardCore<D>,
-    part: &Part,
+    part: &Part<M>,
     work: impl Future<Output = T>,
 ) -> T {
     let mut work = std::pin::pin!(work);
@@ -129,8 +160,20 @@ async fn with_beats<D: Disk, T>(
     }
 }
 
-fn encode(records: &[GroupRecord], timestamp: TimestampMs) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(BatchSpec::default());
+fn encode(
+    records: &[MachineRecord],
+    transaction: Option<InTransaction>,
+    timestamp: TimestampMs,
+) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(match transaction {
+        None => BatchSpec::default(),
+        Some(transaction) => BatchSpec {
+            producer_id: transaction.producer,
+            producer_epoch: transaction.epoch,
+            transactional: true,
+            ..BatchSpec::default()
+        },
+    });
     for record in records {
         builder.push(&Record {
             timestamp,
@@ -143,7 +186,7 @@ fn encode(records: &[GroupRecord], timestamp: TimestampMs) -> Vec<u8> {
 }
 
 /// Wakes the part at its deadlines, as long as it serves.
-pub(super) async fn keep_time<D: Disk>(core: Weak<ShardCore<D>>, part: Rc<Part>) {
+pub(super) async fn keep_time<D: Disk, M: Machine>(core: Weak<ShardCore<D>>, part: Rc<Part<M>>) {
     loop {
         let wait = part.rearmed.wait();
         let Some(core) = core.upgrade().filter(|_| !part.is_closed()) else {
@@ -179,7 +222,7 @@ pub(super) async fn keep_time<D: Disk>(core: Weak<ShardCore<D>>, part: Rc<Part>)
 }
 
 /// Sees to it that replies whose records will never be durable are not waited for.
-fn watch<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
+fn watch<D: Disk, M: Machine>(core: &Rc<ShardCore<D>>, part: &Rc<Part<M>>) {
     if part.watching.replace(true) {
         return;
     }
@@ -188,7 +231,7 @@ fn watch<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
     let task = async move {
         while let Some(after) = part.awaited() {
             if let Err(error) = core.store.durable(part.id, after).await {
-                tracing::warn!(id = %part.id, %error, "group records are not durable");
+                tracing::warn!(id = %part.id, %error, "records of {} are not durable", M::NAME);
                 fail(&core, &part, &error);
                 break;
             }
@@ -204,16 +247,16 @@ fn watch<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>) {
 }
 
 /// What the part told its groups is not in the log.
-fn fail<D: Disk>(core: &Rc<ShardCore<D>>, part: &Rc<Part>, error: &StoreError) {
+fn fail<D: Disk, M: Machine>(core: &Rc<ShardCore<D>>, part: &Rc<Part<M>>, error: &StoreError) {
     part.close();
     let lasting = matches!(error, StoreError::Poisoned(_) | StoreError::Stopping);
-    if !lasting && let Some(fresh) = core.groups.replace(part) {
+    if !lasting && let Some(fresh) = M::table(core).replace(part) {
         open(core, fresh);
     }
 }
 
 /// Reads a new part's records, then serves it.
-pub(super) fn open<D: Disk>(core: &Rc<ShardCore<D>>, part: Rc<Part>) {
+pub(crate) fn open<D: Disk, M: Machine>(core: &Rc<ShardCore<D>>, part: Rc<Part<M>>) {
     let task = load(Rc::clone(core), part);
     core.host.spawn(Queue::Reads, Box::pin(task));
 }

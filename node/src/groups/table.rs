@@ -7,45 +7,68 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use thalweg_coordinator::groups::shard::GroupShard;
+use thalweg_coordinator::groups::step::Answer;
 use thalweg_wire::ids::{PartitionId, ShardId};
 
 use super::gather::PartAnswer;
+use super::machine::Machine;
 use super::part::Part;
 use crate::shard::wait::{AnswerSender, AnswerWaiter, answer};
 
 /// One request's answers on their way to another shard: its number there, and what each part said.
-pub type Parcel = (u64, Vec<PartAnswer>);
+pub type Parcel<A = Answer> = (u64, Vec<PartAnswer<A>>);
 
 /// The groups of one shard.
-#[derive(Default)]
-pub struct GroupTable {
-    parts: RefCell<BTreeMap<PartitionId, Rc<Part>>>,
+pub type GroupTable = Table<GroupShard>;
+
+/// Who waits for the answers to one request.
+type Waiting<M> = AnswerSender<Vec<PartAnswer<<M as Machine>::Answer>>>;
+/// Some parts.
+pub(crate) type Parts<M> = Vec<Rc<Part<M>>>;
+
+/// The parts of one shard, of one kind.
+pub struct Table<M: Machine> {
+    parts: RefCell<BTreeMap<PartitionId, Rc<Part<M>>>>,
     /// Requests of this shard's connections that other shards work on.
-    asked: RefCell<BTreeMap<u64, AnswerSender<Vec<PartAnswer>>>>,
+    asked: RefCell<BTreeMap<u64, Waiting<M>>>,
     numbers: Cell<u64>,
-    outbox: RefCell<BTreeMap<ShardId, Vec<Parcel>>>,
+    outbox: RefCell<BTreeMap<ShardId, Vec<Parcel<M::Answer>>>>,
     sending: RefCell<BTreeSet<ShardId>>,
     /// The node stops: no part is opened any more.
     stopped: Cell<bool>,
 }
 
-impl GroupTable {
+impl<M: Machine> Default for Table<M> {
+    fn default() -> Self {
+        Self {
+            parts: RefCell::default(),
+            asked: RefCell::default(),
+            numbers: Cell::default(),
+            outbox: RefCell::default(),
+            sending: RefCell::default(),
+            stopped: Cell::default(),
+        }
+    }
+}
+
+impl<M: Machine> Table<M> {
     /// The part of a partition, if this shard serves it.
     #[must_use]
-    pub fn part(&self, id: PartitionId) -> Option<Rc<Part>> {
+    pub fn part(&self, id: PartitionId) -> Option<Rc<Part<M>>> {
         self.parts.borrow().get(&id).cloned()
     }
 
     /// All parts, in order.
     #[must_use]
-    pub fn parts(&self) -> Vec<Rc<Part>> {
+    pub fn parts(&self) -> Vec<Rc<Part<M>>> {
         self.parts.borrow().values().cloned().collect()
     }
 
     /// Opens parts that are wanted and new, and takes out those that are not wanted any more.
-    pub(super) fn follow(&self, wanted: &BTreeSet<PartitionId>) -> (Vec<Rc<Part>>, Vec<Rc<Part>>) {
+    pub(crate) fn follow(&self, wanted: &BTreeSet<PartitionId>) -> (Parts<M>, Parts<M>) {
         let mut parts = self.parts.borrow_mut();
-        let gone: Vec<Rc<Part>> = parts
+        let gone: Vec<Rc<Part<M>>> = parts
             .extract_if(.., |id, _| !wanted.contains(id))
             .map(|(_, part)| part)
             .collect();
@@ -63,7 +86,7 @@ impl GroupTable {
     }
 
     /// Puts a new part where one has failed, if it is still the one.
-    pub(super) fn replace(&self, failed: &Rc<Part>) -> Option<Rc<Part>> {
+    pub(super) fn replace(&self, failed: &Rc<Part<M>>) -> Option<Rc<Part<M>>> {
         let mut parts = self.parts.borrow_mut();
         let slot = parts.get_mut(&failed.id)?;
         if !Rc::ptr_eq(slot, failed) || self.stopped.get() {
@@ -83,7 +106,7 @@ impl GroupTable {
     }
 
     /// A number for a request to another shard, and the wait for its answers.
-    pub(super) fn ask(&self) -> (u64, AnswerWaiter<Vec<PartAnswer>>) {
+    pub(super) fn ask(&self) -> (u64, AnswerWaiter<Vec<PartAnswer<M::Answer>>>) {
         let number = self.numbers.get();
         self.numbers.set(number + 1);
         let (sender, waiter) = answer();
@@ -97,7 +120,7 @@ impl GroupTable {
     }
 
     /// Answers from another shard.
-    pub fn answered(&self, parcels: Vec<Parcel>) {
+    pub fn answered(&self, parcels: Vec<Parcel<M::Answer>>) {
         for (number, answers) in parcels {
             let sender = self.asked.borrow_mut().remove(&number);
             if let Some(sender) = sender {
@@ -107,13 +130,13 @@ impl GroupTable {
     }
 
     /// Puts answers on their way; true if the caller must start a sender to this shard.
-    pub(super) fn post(&self, to: ShardId, parcel: Parcel) -> bool {
+    pub(super) fn post(&self, to: ShardId, parcel: Parcel<M::Answer>) -> bool {
         self.outbox.borrow_mut().entry(to).or_default().push(parcel);
         self.sending.borrow_mut().insert(to)
     }
 
     /// The next message of a shard's sender; `None` ends the sender.
-    pub(super) fn posted(&self, to: ShardId) -> Option<Vec<Parcel>> {
+    pub(super) fn posted(&self, to: ShardId) -> Option<Vec<Parcel<M::Answer>>> {
         let parcels = self.outbox.borrow_mut().remove(&to);
         if parcels.is_none() {
             self.sending.borrow_mut().remove(&to);

@@ -6,15 +6,17 @@
 //! the disk; acks=0 gets no answer, and an error on it closes the connection, as in Kafka.
 //! Refusals come in Kafka's order (`handleProduceRequest`): what concerns all of the request, then per
 //! partition the topic, the shape of the records, acks, and what only the log knows.
-//! Deviation: transactional batches are refused until there are transactions.
+//! A batch that would begin a transaction in its partition waits until the transaction's coordinator was
+//! asked (`transactions::verify`); the requests behind it wait too, so that the order stays.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use thalweg_coordinator::metadata::image::{Image, Partition, Topic};
 use thalweg_storage::disk::Disk;
+use thalweg_storage::log::Verification;
 use thalweg_wire::batch::{
-    BatchError, BatchRef, BatchSummary, Codec, FirstLook, check_produce, check_shape, first_look,
+    BatchError, BatchRef, Codec, FirstLook, check_produce, check_shape, first_look,
 };
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{NodeId, Offset, PartitionId, PartitionIndex, ShardId, Uuid};
@@ -36,6 +38,7 @@ use crate::shard::mailbox::{
 };
 use crate::shard::partition::Begun;
 use crate::shard::wait::{Turn, answer, yield_now};
+use crate::transactions::verify::verify_batches;
 
 /// The first version that names topics by id.
 const BY_ID: i16 = 13;
@@ -62,6 +65,11 @@ pub async fn handle<D: Disk>(
     let checked = core.host.now().mono;
     turn.arrive().await;
     let ordered = core.host.now().mono;
+    if let Some(id) = asked.transactional_id {
+        let parts = plan.jobs.values().flat_map(|(_, parts)| parts);
+        let verified = verify_batches(core, (id, request.version), parts).await;
+        plan.take_verified(verified);
+    }
     let jobs = std::mem::take(&mut plan.jobs);
     let sent = send(core, request, acks, jobs).await;
     drop(turn);
@@ -128,6 +136,31 @@ impl Plan {
                 Err(refused) => Some(&refused.fault),
                 Ok(_) => None,
             })
+    }
+
+    /// What became of the transactional batches, in the order of the jobs.
+    fn take_verified(&mut self, verified: Vec<Result<Verification, Fault>>) {
+        let mut verified = verified.into_iter();
+        for (places, parts) in self.jobs.values_mut() {
+            let mut kept = (Vec::new(), Vec::new());
+            for (place, mut part) in places.drain(..).zip(parts.drain(..)) {
+                let outcome = match part.summary.is_transactional() {
+                    true => verified.next().unwrap_or(Ok(Verification::Missing)),
+                    false => Ok(Verification::Missing),
+                };
+                match (outcome, self.results.get_mut(place)) {
+                    (Err(fault), Some(slot)) => *slot = Some(Err(fault.into())),
+                    (Err(_), None) => {}
+                    (Ok(verification), _) => {
+                        part.verification = verification;
+                        kept.0.push(place);
+                        kept.1.push(part);
+                    }
+                }
+            }
+            (*places, *parts) = kept;
+        }
+        self.jobs.retain(|_, (places, _)| !places.is_empty());
     }
 
     fn set(&mut self, places: &[usize], results: Vec<AppendResult>) {
@@ -211,7 +244,7 @@ fn whole_refusal(asked: &ProduceRequestView<'_>) -> Option<Fault> {
             Err(cause) => return Some(Fault::from(BatchError::Split(cause))),
         }
     }
-    asked.transactional_id.map(|_| no_transactions())
+    None
 }
 
 fn known_acks(acks: i16) -> Result<(), Fault> {
@@ -220,13 +253,6 @@ fn known_acks(acks: i16) -> Result<(), Fault> {
     }
     let words = format!("acks is {acks}, not -1, 0 or 1");
     Err(Fault::new(ErrorCode::InvalidRequiredAcks, words))
-}
-
-fn no_transactions() -> Fault {
-    Fault::new(
-        ErrorCode::InvalidTxnState,
-        "this node has no transactions yet",
-    )
 }
 
 fn find_topic<'a>(
@@ -277,7 +303,6 @@ fn check<D: Disk>(
     }
     let limits = settings.limits(core.host.now().wall, zstd_allowed);
     let summary = check_produce(records, &limits, &mut core.scratch.borrow_mut())?;
-    no_transaction(&summary)?;
     Ok(AppendPart {
         partition: PartitionId {
             topic: topic.id,
@@ -286,6 +311,7 @@ fn check<D: Disk>(
         batch: request.frame.range_of(records),
         summary,
         leader_epoch: partition.leader_epoch,
+        verification: Verification::Missing,
     })
 }
 
@@ -300,13 +326,6 @@ fn led_here(node: NodeId, partition: &Partition) -> Result<(), Refused> {
             "another node leads this partition",
         ))
     })
-}
-
-fn no_transaction(summary: &BatchSummary) -> Result<(), Fault> {
-    if summary.is_transactional() {
-        return Err(no_transactions());
-    }
-    Ok(())
 }
 
 /// Parts that are under way.

@@ -1,11 +1,11 @@
-//! FindCoordinator: where a group's state lives; makes `__consumer_offsets` on first need.
+//! FindCoordinator: where the state of a group or a transactional id lives; makes its topic on first need.
 //!
 //! While the topic is being made behind the answer, that is COORDINATOR_NOT_AVAILABLE, and the
-//! client asks again. A transaction's coordinator is refused: there are no transactions yet.
+//! client asks again.
 
 use std::rc::Rc;
 
-use thalweg_coordinator::answer::coordinator::{GROUP_TOPIC, find};
+use thalweg_coordinator::answer::coordinator::find;
 use thalweg_storage::disk::Disk;
 use thalweg_wire::messages::find_coordinator_request::FindCoordinatorRequestView;
 
@@ -20,8 +20,8 @@ pub fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Ans
     let asked: FindCoordinatorRequestView<'_> = request.view()?;
     let seat = Seat::of(&core.node, &request.origin);
     let found = find(&core.image(), &seat.viewpoint(), &asked, request.version);
-    if found.missing {
-        create_behind(core, vec![GROUP_TOPIC.to_owned()]);
+    if let Some(topic) = found.missing {
+        create_behind(core, vec![topic.to_owned()]);
     }
     request.respond(&found.response)
 }

@@ -1,15 +1,15 @@
-//! InitProducerId: a new identity for an idempotent producer.
+//! InitProducerId: a new identity for an idempotent producer, a new epoch for a transactional one.
 //!
 //! Ids come from blocks whose record is durable before the first of them is handed out, so an id is
-//! never handed out twice. Until there are transactions a transactional id is refused with
-//! UNSUPPORTED_VERSION, which clients take as final: never an id without a coordinator behind it.
+//! never handed out twice. What becomes of a transactional id its own coordinator says.
 
 use std::rc::Rc;
 
 use thalweg_coordinator::controller::producer_ids::allocate;
+use thalweg_coordinator::transactions::step::{Answer as Said, Ask};
 use thalweg_storage::disk::Disk;
 use thalweg_wire::error_code::ErrorCode;
-use thalweg_wire::ids::ProducerId;
+use thalweg_wire::ids::{ProducerEpoch, ProducerId};
 use thalweg_wire::messages::init_producer_id_request::InitProducerIdRequestView;
 use thalweg_wire::messages::init_producer_id_response::InitProducerIdResponse;
 
@@ -17,6 +17,10 @@ use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::Fault;
+use crate::transactions::route;
+
+/// The first version that tells PRODUCER_FENCED.
+const FENCED: i16 = 4;
 
 /// Answers the request.
 pub async fn handle<D: Disk>(
@@ -30,13 +34,21 @@ pub async fn handle<D: Disk>(
     let given = match asked.transactional_id {
         _ if is_half => Err(ErrorCode::InvalidRequest),
         Some("") => Err(ErrorCode::InvalidRequest),
-        Some(_) => Err(ErrorCode::UnsupportedVersion),
-        None => next_id(core).await.map_err(|fault| fault.code),
+        Some(id) => match begin(core, id, &asked).await {
+            Err(ErrorCode::ProducerFenced) if request.version < FENCED => {
+                Err(ErrorCode::InvalidProducerEpoch)
+            }
+            given => given,
+        },
+        None => match next_id(core).await {
+            Ok(id) => Ok((id, ProducerEpoch(0))),
+            Err(fault) => Err(fault.code),
+        },
     };
     request.respond(&match given {
-        Ok(id) => InitProducerIdResponse {
+        Ok((id, epoch)) => InitProducerIdResponse {
             producer_id: id.0,
-            producer_epoch: 0,
+            producer_epoch: epoch.0,
             ..InitProducerIdResponse::default()
         },
         Err(code) => InitProducerIdResponse {
@@ -47,7 +59,39 @@ pub async fn handle<D: Disk>(
     })
 }
 
-async fn next_id<D: Disk>(core: &Rc<ShardCore<D>>) -> Result<ProducerId, Fault> {
+/// A producer of a transactional id begins, or goes on.
+async fn begin<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    id: &str,
+    asked: &InitProducerIdRequestView<'_>,
+) -> Result<(ProducerId, ProducerEpoch), ErrorCode> {
+    let expected = (asked.producer_id != -1).then_some((
+        ProducerId(asked.producer_id),
+        ProducerEpoch(asked.producer_epoch),
+    ));
+    let mut fresh = None;
+    loop {
+        let question = Ask::Init {
+            id: id.to_owned(),
+            timeout_ms: asked.transaction_timeout_ms,
+            expected,
+            fresh,
+        };
+        match route::ask(core, id, question).await? {
+            Said::Producer(answer) => return answer,
+            Said::NeedsId if fresh.is_none() => {
+                fresh = Some(next_id(core).await.map_err(|fault| fault.code)?);
+            }
+            _ => return Err(ErrorCode::UnknownServerError),
+        }
+    }
+}
+
+/// The next id of this node's blocks. Only on the coordinator's shard.
+///
+/// # Errors
+/// Why there is none.
+pub async fn next_id<D: Disk>(core: &Rc<ShardCore<D>>) -> Result<ProducerId, Fault> {
     let coordinator = core
         .coordinator()
         .ok_or_else(|| Fault::new(ErrorCode::NotController, "not the coordinator's shard"))?;

@@ -465,6 +465,7 @@ impl Room {
         };
         *self.core.borrow_mut() = None;
         core.groups.stop();
+        core.txns.stop();
         Ok(core.store.stop_clean(self.host.now().wall).await?)
     }
 }

@@ -6,7 +6,7 @@
 //! waits in between. Deliberately absent: sockets, channels, threads.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use thalweg_wire::ids::{Epoch, NodeId, PartitionId, ShardId, Uuid};
 
 use super::host::{Gone, Host, PendingReply, Queue};
 use super::lending::{BINDING_BYTES_MAX, HELD_BYTES_MAX};
-use super::mailbox::{Fault, Message, Query, QueryAnswer, Reply, Scrape};
+use super::mailbox::{Fault, Message, Reply, Scrape};
 use super::parked::{REMEMBERED_BYTES_MAX, Slots, Wakes, WatchKey, Watches};
 use super::pulse::{Pulse, Sleep};
 use super::sessions::{CACHED_PARTITIONS_MAX, Sessions};
@@ -36,6 +36,8 @@ use crate::request::Listener;
 use crate::runtime::effects::{Changes, Coordinator, Published};
 use crate::runtime::logs::RateLimit;
 use crate::topics::TopicSettings;
+use crate::transactions;
+use crate::transactions::machine::TxnTable;
 
 /// Segments that a shard keeps open for reading: two descriptors each.
 const OPEN_SEGMENTS_MAX: usize = 1024;
@@ -66,6 +68,8 @@ pub struct ShardCore<D: Disk> {
     pub sessions: RefCell<Sessions>,
     /// Its groups.
     pub groups: Rc<GroupTable>,
+    /// Its transactional ids.
+    pub txns: Rc<TxnTable>,
     /// Keeps lines that clients can provoke from flooding the log.
     pub complaints: RateLimit,
     /// Memory that answers hold until they are sent.
@@ -110,6 +114,7 @@ impl<D: Disk> ShardCore<D> {
             scratch: RefCell::default(),
             slots: Slots::default(),
             groups: Rc::default(),
+            txns: Rc::default(),
             complaints: RateLimit::default(),
             lending: Lending::new(HELD_BYTES_MAX, BINDING_BYTES_MAX),
             remembered: Budget::new(REMEMBERED_BYTES_MAX),
@@ -126,6 +131,7 @@ impl<D: Disk> ShardCore<D> {
                 if let Some(core) = weak.upgrade() {
                     core.moved(partition);
                     route::moved(&core, partition, visible);
+                    transactions::route::moved(&core, partition, visible);
                 }
             }));
         core
@@ -260,10 +266,10 @@ impl<D: Disk> ShardCore<D> {
                 }
                 Reply::Changed(Ok(()))
             }
-            Message::Create(list) => Reply::Changed(self.create(list).await),
-            Message::Delete(list) => Reply::Changed(self.delete(list).await),
-            Message::Lead(list) => Reply::Changed(self.lead(list).await),
-            Message::Configure(list) => Reply::Changed(self.configure(list)),
+            message @ (Message::Create(_)
+            | Message::Delete(_)
+            | Message::Lead(_)
+            | Message::Configure(_)) => Reply::Changed(self.change(message).await),
             Message::Publish(published) => {
                 let fresh = Catalog {
                     published,
@@ -271,11 +277,15 @@ impl<D: Disk> ShardCore<D> {
                 };
                 let before = self.catalog.replace(fresh);
                 route::follow(&self, &before.published.image);
+                transactions::route::follow(&self, &before.published.image);
                 Reply::Changed(Ok(()))
             }
             Message::AutoCreate(names) => {
                 Box::pin(handlers::k03_metadata::create(&self, names)).await;
                 Reply::Done
+            }
+            message @ (Message::Transact(..) | Message::Markers(_) | Message::FreshProducerId) => {
+                Box::pin(transactions::route::serve_message(&self, message)).await
             }
             Message::GroupAnswers(parcels) => {
                 self.groups.answered(parcels);
@@ -288,11 +298,25 @@ impl<D: Disk> ShardCore<D> {
             | Message::Quiet
             | Message::Halt
             | Message::End => Reply::Done,
-            Message::Scrape => Reply::Metrics(Box::new(Scrape {
-                snapshot: self.snapshot(),
-                stages: self.metrics.stages.summaries(),
-                health: self.store.health(),
-            })),
+            Message::Scrape => Reply::Metrics(Box::new(self.scrape())),
+        }
+    }
+
+    fn scrape(&self) -> Scrape {
+        Scrape {
+            snapshot: self.snapshot(),
+            stages: self.metrics.stages.summaries(),
+            health: self.store.health(),
+        }
+    }
+
+    async fn change(self: &Rc<Self>, message: Message) -> Result<(), Fault> {
+        match message {
+            Message::Create(list) => self.create(list).await,
+            Message::Delete(list) => self.delete(list).await,
+            Message::Lead(list) => self.lead(list).await,
+            Message::Configure(list) => self.configure(list),
+            _ => Ok(()),
         }
     }
 
@@ -384,72 +408,6 @@ impl<D: Disk> ShardCore<D> {
             self.store.set_config(partition, config)?;
         }
         Ok(())
-    }
-
-    /// Asks about partitions wherever they are: one message per shard, answers in order.
-    pub async fn query(
-        self: &Rc<Self>,
-        questions: Vec<(PartitionId, Query)>,
-    ) -> Vec<Result<QueryAnswer, Fault>> {
-        let mut by_shard: BTreeMap<ShardId, Vec<usize>> = BTreeMap::new();
-        for (at, (partition, _)) in questions.iter().enumerate() {
-            by_shard.entry(self.owner(*partition)).or_default().push(at);
-        }
-        let mut answers: Vec<_> = questions.iter().map(|_| Err(Fault::from(Gone))).collect();
-        for (shard, places) in by_shard {
-            let list = places
-                .iter()
-                .filter_map(|at| questions.get(*at).copied())
-                .collect();
-            if let Ok(Reply::Queried(list)) = self.ask(shard, Message::Query(list)).await {
-                for (at, answer) in places.into_iter().zip(list) {
-                    if let Some(slot) = answers.get_mut(at) {
-                        *slot = answer;
-                    }
-                }
-            }
-        }
-        answers
-    }
-
-    /// Answers questions about partitions of this shard.
-    pub async fn query_here(
-        &self,
-        questions: Vec<(PartitionId, Query)>,
-    ) -> Vec<Result<QueryAnswer, Fault>> {
-        let mut answers = Vec::with_capacity(questions.len());
-        for (partition, question) in questions {
-            answers.push(self.answer(partition, question).await);
-        }
-        answers
-    }
-
-    async fn answer(&self, id: PartitionId, question: Query) -> Result<QueryAnswer, Fault> {
-        let unknown = || Fault::from(thalweg_storage::error::StoreError::UnknownPartition(id));
-        match question {
-            Query::View => {
-                let view = self.store.partition(id).ok_or_else(unknown)?;
-                Ok(QueryAnswer::View(view))
-            }
-            Query::Offset(query, isolation) => {
-                let found = self
-                    .store
-                    .offset_for_timestamp(id, query, isolation)
-                    .await?;
-                Ok(QueryAnswer::Offset(found))
-            }
-            Query::EpochEnd(epoch) => {
-                let end = self
-                    .store
-                    .end_offset_for_epoch(id, epoch)
-                    .ok_or_else(unknown)?;
-                Ok(QueryAnswer::EpochEnd(end))
-            }
-            Query::DeleteRecords(offset) => {
-                let start = self.store.delete_records(id, offset).await?;
-                Ok(QueryAnswer::LogStart(start))
-            }
-        }
     }
 
     /// Leaves a watch for a parked fetch.

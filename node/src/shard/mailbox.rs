@@ -8,13 +8,17 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use thalweg_coordinator::groups::step::Marker;
+use thalweg_coordinator::transactions::step::{Answer as TxnAnswer, Ask};
 use thalweg_storage::journal::entry::Place;
-use thalweg_storage::log::TimestampQuery;
 use thalweg_storage::log::{AbortedSpan, EpochEnd, FoundOffset, LogConfig, PartitionView, Piece};
+use thalweg_storage::log::{ActiveProducer, TimestampQuery, Verification};
 use thalweg_storage::store::{Health, Isolation, NewPartition, PartitionSpec, StoppedLog};
 use thalweg_wire::batch::BatchSummary;
 use thalweg_wire::error_code::ErrorCode;
-use thalweg_wire::ids::{Epoch, Offset, PartitionId, TimestampMs};
+use thalweg_wire::ids::{
+    Epoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs,
+};
 
 use super::parked::WatchKey;
 use super::sessions::Session;
@@ -75,6 +79,12 @@ pub enum Message {
     Group(Box<GroupJob>),
     /// What became of your requests about groups. Answered with `Done`.
     GroupAnswers(Vec<Parcel>),
+    /// What does this transactional id's partition say? Answered with `Transacted`.
+    Transact(PartitionId, Box<Ask>),
+    /// Write these transaction markers. Answered with `Marked`.
+    Markers(Vec<(PartitionId, Marker)>),
+    /// A producer id that nobody has, from the coordinator's shard. Answered with `ProducerId`.
+    FreshProducerId,
     /// Read no more requests and answer what was read. Answered with `Done`.
     Quiet,
     /// Stop your store. Answered with `Stopped`.
@@ -102,9 +112,12 @@ impl Message {
             Self::Configure(list) => size_of_val(list.as_slice()),
             Self::Coordinate(request) => request.frame.len(),
             Self::Group(job) => job.request.frame.len(),
+            Self::Markers(list) => size_of_val(list.as_slice()),
             Self::AutoCreate(names) => names.iter().map(String::len).sum(),
             Self::Connection { .. }
             | Self::GroupAnswers(_)
+            | Self::Transact(..)
+            | Self::FreshProducerId
             | Self::Replan { .. }
             | Self::Wake(_)
             | Self::Publish(_)
@@ -138,6 +151,12 @@ pub enum Reply {
     Stopped(Result<Vec<StoppedLog>, Fault>),
     /// What became of the request.
     Answered(Carried),
+    /// What the transactional id's partition says.
+    Transacted(Result<TxnAnswer, ErrorCode>),
+    /// What became of each marker.
+    Marked(Vec<ErrorCode>),
+    /// A producer id.
+    ProducerId(Result<ProducerId, Fault>),
     /// The session, if it is still there.
     Session(Option<Box<Session>>),
     /// The counters.
@@ -186,6 +205,8 @@ pub struct AppendPart {
     pub summary: BatchSummary,
     /// Leader epoch that the batch is stored with.
     pub leader_epoch: Epoch,
+    /// Whether its transaction's coordinator was asked.
+    pub verification: Verification,
 }
 
 /// What became of one batch.
@@ -262,12 +283,16 @@ pub enum Query {
     Offset(TimestampQuery, Isolation),
     /// Where an epoch ended.
     EpochEnd(Epoch),
+    /// Must a transaction's coordinator be asked before this producer's batch is appended?
+    Verify((ProducerId, ProducerEpoch, Sequence)),
+    /// Its producers.
+    Producers,
     /// Delete the records below (-1: below the high watermark).
     DeleteRecords(Offset),
 }
 
 /// The answer to a [`Query`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryAnswer {
     /// To `View`.
     View(PartitionView),
@@ -275,6 +300,10 @@ pub enum QueryAnswer {
     Offset(Option<FoundOffset>),
     /// To `EpochEnd`.
     EpochEnd(EpochEnd),
+    /// To `Verify`: the guard to show, if it must be.
+    Verify(Option<u64>),
+    /// To `Producers`.
+    Producers(Vec<ActiveProducer>),
     /// To `DeleteRecords`: the new log start.
     LogStart(Offset),
 }

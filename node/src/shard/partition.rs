@@ -11,7 +11,7 @@ use std::rc::Rc;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::epochs::EpochEnd;
 use thalweg_storage::error::StoreError;
-use thalweg_storage::log::{AppendContext, Appended, Origin, Verification};
+use thalweg_storage::log::{AppendContext, Appended, Origin};
 use thalweg_storage::store::{Isolation, ReadRequest};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, Offset, PartitionId};
@@ -50,7 +50,7 @@ impl<D: Disk> ShardCore<D> {
             leader_epoch: part.leader_epoch,
             now: self.host.now().wall,
             origin: Origin::Client,
-            verification: Verification::Waived,
+            verification: part.verification,
         };
         let appended = self
             .store

@@ -153,7 +153,7 @@ impl Peer {
     }
 
     /// Asks again until there is no error.
-    fn patiently(&mut self, what: &str, mut ask: impl FnMut(&mut Self) -> i16) {
+    pub(crate) fn patiently(&mut self, what: &str, mut ask: impl FnMut(&mut Self) -> i16) {
         let started = Instant::now();
         loop {
             let code = ask(self);

@@ -5,6 +5,7 @@
 
 pub(crate) mod groups;
 pub(crate) mod requests;
+pub(crate) mod transactions;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};

@@ -129,7 +129,7 @@ pub fn kafkajs(project: &Path) -> Outcome<PathBuf> {
     })
 }
 
-/// The folder with the compiled classes of a program that is written against Kafka's jars.
+/// The folder with the compiled classes of the programs that are written against Kafka's jars.
 pub fn java_classes(project: &Path, jars: &Path) -> Outcome<PathBuf> {
     let javac = tool("javac", "openjdk-17-jdk-headless")?;
     let into = cache().join("java-client");
@@ -140,6 +140,7 @@ pub fn java_classes(project: &Path, jars: &Path) -> Outcome<PathBuf> {
         .arg("-cp")
         .arg(jars.join("*"))
         .arg(project.join("Client.java"))
+        .arg(project.join("Transactions.java"))
         .limit(INSTALL_LIMIT)
         .run()?;
     Ok(into)

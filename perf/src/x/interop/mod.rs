@@ -18,6 +18,7 @@ mod groups;
 mod java;
 mod kcat;
 mod tools;
+mod transactions;
 
 use clients::Client;
 
@@ -35,13 +36,14 @@ const VERIFIERS: usize = 3;
 type Part = fn(&mut Scene) -> Outcome<()>;
 
 /// What is played on one run of the server, before it is killed and stopped for all.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     // First: what the tools print shows what others have set.
     ("tools", tools::play),
     ("java", java::play),
     ("admin", admin::play),
     ("kcat", kcat::play),
     ("groups", groups::play),
+    ("transactions", transactions::play),
     ("clients", clients::play),
 ];
 
