@@ -18,6 +18,10 @@ use crate::journal::entry::Place;
 use crate::segment::segment::Indexes;
 use crate::segment::txn_index::AbortedTxn;
 
+/// Producers of one log that are verified at the same time. One more takes the place of another, whose batch
+/// is then refused as unverified, and whose transaction is to be tried again.
+const VERIFYING_MAX: usize = 10_000;
+
 /// What shows that a transaction's coordinator was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verification {
@@ -67,6 +71,9 @@ pub(crate) struct Verifications {
 impl Verifications {
     fn guard_for(&mut self, batch: (ProducerId, ProducerEpoch, Sequence), now: TimestampMs) -> u64 {
         let (producer, epoch, sequence) = batch;
+        if self.open.len() >= VERIFYING_MAX && !self.open.contains_key(&producer) {
+            self.open.pop_first();
+        }
         let given = &mut self.given;
         let entry = self.open.entry(producer).or_insert_with(|| {
             *given += 1;
