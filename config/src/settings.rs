@@ -189,6 +189,9 @@ kafka_section!(
         broker_rack: Option<String> = "broker.rack",
         /// Bytes of the largest request frame.
         socket_request_max_bytes: i32 = "socket.request.max.bytes",
+        /// Bytes of a client socket's send buffer; -1 leaves it to the kernel, which a link of much
+        /// bandwidth and delay may need.
+        socket_send_buffer_bytes: i32 = "socket.send.buffer.bytes",
         /// Bytes of the largest fetch answer.
         fetch_max_bytes: i32 = "fetch.max.bytes",
         /// Open client connections.
@@ -201,7 +204,7 @@ kafka_section!(
         max_connection_creation_rate: i32 = "max.connection.creation.rate",
         /// Milliseconds after which a silent connection is closed; negative is never.
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
-        /// Backlog of the listening sockets.
+        /// Backlog of the listening sockets, where it asks for more than the 1,024 there are.
         socket_listen_backlog_size: i32 = "socket.listen.backlog.size",
         /// Fetch sessions kept.
         max_incremental_fetch_session_cache_slots: i32 = "max.incremental.fetch.session.cache.slots",

@@ -33,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const LIMITS: Limits = Limits {
     frame_bytes_max: 1 << 20,
+    send_buffer_bytes: Some(64 << 10),
     pipeline_requests_max: 4,
     pipeline_bytes_max: 8 << 20,
     shard_request_bytes_max: 16 << 20,
@@ -124,7 +125,7 @@ fn with_node(client: impl FnOnce(SocketAddr) + Send + 'static) -> usize {
             of_addresses: BTreeMap::new(),
             a_second: u32::MAX,
         };
-        let bound = listener::bind(Listener::Kafka, ([127, 0, 0, 1], 0).into()).unwrap();
+        let bound = listener::bind(Listener::Kafka, ([127, 0, 0, 1], 0).into(), 0).unwrap();
         let address = bound.address;
         let adopting = registry.clone();
         let accepting = listener::accept_all(

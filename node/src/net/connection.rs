@@ -33,6 +33,8 @@ use crate::shard::wait::{Budget, Either, LocalFuture, poll_once, race};
 pub struct Limits {
     /// Largest frame (`socket.request.max.bytes`).
     pub frame_bytes_max: usize,
+    /// Bytes of a socket's send buffer (`socket.send.buffer.bytes`); the kernel decides if `None`.
+    pub send_buffer_bytes: Option<usize>,
     /// Requests of one connection that are read but not answered.
     pub pipeline_requests_max: usize,
     /// Bytes of one connection's requests and answers that are not done with.

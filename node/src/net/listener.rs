@@ -19,8 +19,9 @@ use crate::request::Listener;
 use crate::runtime::clock;
 use crate::runtime::logs::RateLimit;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted, at least: Kafka's default of 50 turns away a fleet that
+/// comes back at once.
+const BACKLOG_MIN: i32 = 1024;
 
 /// A bound listener before it belongs to an executor.
 #[derive(Debug)]
@@ -32,8 +33,8 @@ pub struct Bound {
     socket: OwnedFd,
 }
 
-/// Binds a listener's address exclusively and listens.
-pub fn bind(listener: Listener, address: SocketAddr) -> io::Result<Bound> {
+/// Binds a listener's address exclusively and listens, with at least that backlog.
+pub fn bind(listener: Listener, address: SocketAddr, backlog: i32) -> io::Result<Bound> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.cloexec(),
@@ -43,7 +44,7 @@ pub fn bind(listener: Listener, address: SocketAddr) -> io::Result<Bound> {
     // port stay impossible, since the other one did not ask to share it.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog.max(BACKLOG_MIN))?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok(Bound {
         listener,
@@ -96,8 +97,8 @@ mod tests {
 
     #[test]
     fn a_second_node_does_not_get_the_port() {
-        let first = bind(Listener::Kafka, SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let second = bind(Listener::Kafka, first.address);
+        let first = bind(Listener::Kafka, SocketAddr::from(([127, 0, 0, 1], 0)), 0).unwrap();
+        let second = bind(Listener::Kafka, first.address, 0);
         assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -94,6 +94,9 @@ impl Registry {
         let raw = socket2::SockRef::from(&socket);
         // Answers are whole when they are sent: waiting for more to send only delays them.
         raw.set_tcp_nodelay(true)?;
+        if let Some(bytes) = self.net.limits.send_buffer_bytes {
+            raw.set_send_buffer_size(bytes)?;
+        }
         let address = |address: socket2::SockAddr| {
             address
                 .as_socket()

@@ -162,7 +162,8 @@ struct Sockets {
 
 fn open_sockets(loaded: &Loaded) -> Result<Sockets, BootError> {
     let listen = &loaded.settings.listen;
-    let kafka = bind_address(Listener::Kafka, &listen.kafka)?;
+    let backlog = loaded.settings.kafka.socket_listen_backlog_size;
+    let kafka = bind_address(Listener::Kafka, &listen.kafka, backlog)?;
     let Some(address) = listen.admin.address() else {
         return Ok(Sockets { kafka, admin: None });
     };
@@ -170,7 +171,7 @@ fn open_sockets(loaded: &Loaded) -> Result<Sockets, BootError> {
         .values
         .get(&thalweg_config::Key::Own("listen.admin"))
         .is_some();
-    match bind_address(Listener::Internal, address) {
+    match bind_address(Listener::Internal, address, backlog) {
         Ok(bound) => Ok(Sockets {
             kafka,
             admin: Some(bound),
@@ -184,7 +185,7 @@ fn open_sockets(loaded: &Loaded) -> Result<Sockets, BootError> {
     }
 }
 
-fn bind_address(listener: Listener, address: &Address) -> Result<Bound, BootError> {
+fn bind_address(listener: Listener, address: &Address, backlog: i32) -> Result<Bound, BootError> {
     let failed = |cause| BootError::Listen(address.to_string(), cause);
     let host = if address.host.is_empty() {
         "0.0.0.0"
@@ -195,7 +196,7 @@ fn bind_address(listener: Listener, address: &Address) -> Result<Bound, BootErro
     let first = resolved
         .next()
         .ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
-    bind(listener, first).map_err(failed)
+    bind(listener, first, backlog).map_err(failed)
 }
 
 /// The machine as the settings let it be used.

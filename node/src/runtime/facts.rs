@@ -191,6 +191,7 @@ fn kind(key: &KafkaKey) -> ConfigType {
 pub fn limits(settings: &Settings) -> Limits {
     Limits {
         frame_bytes_max: usize::try_from(settings.kafka.socket_request_max_bytes).unwrap_or(0),
+        send_buffer_bytes: usize::try_from(settings.kafka.socket_send_buffer_bytes).ok(),
         pipeline_requests_max: PIPELINE_REQUESTS_MAX,
         pipeline_bytes_max: PIPELINE_BYTES_MAX,
         shard_request_bytes_max: SHARD_REQUEST_BYTES_MAX,
