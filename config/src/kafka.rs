@@ -49,7 +49,7 @@ const NO_THREADS: &str = "one thread a core does everything; see shards.count";
 const NO_TIERED: &str = "there is no tiered storage, all data is local";
 const NO_QUOTA: &str = "there are no quotas yet, nothing is throttled";
 const NO_METRICS: &str = "metrics are at /metrics on listen.admin, see metrics.detail";
-const NO_COMPACTION: &str = "compaction has no such knob here";
+const CLEANER: &str = "each shard cleans its own logs; see log.cleaner.backoff.ms, log.cleaner.dedupe.buffer.size and a topic's min.cleanable.dirty.ratio";
 const NO_SHARE: &str = "there are no share groups yet";
 const NO_STREAMS: &str = "there are no streams groups yet";
 const NO_GROUPS: &str = "the consumer group coordinator has no such knob here";
@@ -130,7 +130,7 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
     ),
     ("kafka.metrics.", Treatment::Instead(NO_METRICS)),
     ("leader.", Treatment::Instead(NO_REPLICATION)),
-    ("log.cleaner.", Treatment::Instead(NO_COMPACTION)),
+    ("log.cleaner.", Treatment::Instead(CLEANER)),
     (
         "log.dir.failure.timeout.ms",
         Treatment::Instead("a failed device stops its journal at once"),

@@ -226,6 +226,16 @@ kafka_section!(
         log_retention_check_interval_ms: i64 = "log.retention.check.interval.ms",
         /// Milliseconds from a segment's removal to that of its file.
         log_segment_delete_delay_ms: i64 = "log.segment.delete.delay.ms",
+        /// Milliseconds that the log cleaner rests when no log is dirty enough.
+        log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms",
+        /// Bytes of memory by which all shards' cleaners tell keys apart.
+        log_cleaner_dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size",
+        /// Milliseconds that a compacted topic keeps the marks of deleted keys.
+        log_cleaner_delete_retention_ms: i64 = "log.cleaner.delete.retention.ms",
+        /// Milliseconds during which a record of a compacted topic is left alone.
+        log_cleaner_min_compaction_lag_ms: i64 = "log.cleaner.min.compaction.lag.ms",
+        /// Milliseconds after which a record of a compacted topic must be compacted.
+        log_cleaner_max_compaction_lag_ms: i64 = "log.cleaner.max.compaction.lag.ms",
         /// Replicas that must hold a record before acks=all is answered.
         min_insync_replicas: i32 = "min.insync.replicas",
         /// Milliseconds after which a silent producer's sequence state is dropped.

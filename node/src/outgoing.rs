@@ -14,8 +14,8 @@ use std::io;
 use std::rc::Rc;
 
 use thalweg_storage::disk::Slice;
-use thalweg_storage::journal::entry::Place;
 use thalweg_storage::log::Piece;
+use thalweg_storage::log::ReadPlace;
 use thalweg_storage::read::{Bound, FileRange, ReaderId};
 use thalweg_wire::ids::PartitionId;
 use thalweg_wire::outgoing::Stored;
@@ -34,7 +34,7 @@ pub struct Stretch {
     /// Whose they are.
     pub partition: PartitionId,
     /// Where the first one lies.
-    pub place: Place,
+    pub place: ReadPlace,
     /// Whole batches.
     pub bytes: usize,
 }

@@ -208,6 +208,7 @@ mod tests {
 
     use thalweg_storage::journal::entry::Place;
     use thalweg_storage::log::Piece as Found;
+    use thalweg_storage::log::ReadPlace;
     use thalweg_storage::read::{Bound, ReaderId};
     use thalweg_wire::bytes::Records;
     use thalweg_wire::header::ResponseHead;
@@ -242,7 +243,7 @@ mod tests {
 
     impl Binder for Log {
         fn replan(&self, stretch: &Rc<Stretch>) -> LocalFuture<io::Result<Planned>> {
-            assert_eq!((stretch.place.position, stretch.bytes), (20, 150));
+            assert_eq!((stretch.place.place.position, stretch.bytes), (20, 150));
             let permit = self.0.try_take(100);
             let pieces = vec![file(20, 100), Found::Memory(slice(100, 170))];
             Box::pin(ready(Ok(Planned::new(pieces, permit))))
@@ -286,9 +287,12 @@ mod tests {
                 topic: Uuid::ZERO,
                 index: PartitionIndex(0),
             },
-            place: Place {
-                segment: Offset(0),
-                position: 20,
+            place: ReadPlace {
+                place: Place {
+                    segment: Offset(0),
+                    position: 20,
+                },
+                generation: 0,
             },
             bytes: 150,
         };

@@ -4,7 +4,7 @@
 //! a field can't hold is brought to the field's nearest end; values were checked when they were set.
 
 use thalweg_coordinator::configs::effective::TopicConfig;
-use thalweg_storage::log::{CleanupPolicy, LogConfig, TimestampType};
+use thalweg_storage::log::{Cleaning, CleanupPolicy, LogConfig, TimestampType};
 use thalweg_wire::batch::{CheckLimits, CompressedCheck, Origin, TimestampLimits};
 use thalweg_wire::ids::TimestampMs;
 
@@ -65,7 +65,11 @@ fn log_config(config: &TopicConfig) -> LogConfig {
     let clamp = |value: i64| u32::try_from(value.max(0)).unwrap_or(u32::MAX);
     LogConfig {
         segment_bytes: clamp(config.segment_bytes),
-        segment_ms: config.segment_ms,
+        // Only sealed segments are cleaned: one that must be, soon, is rolled in time.
+        segment_ms: match config.compact {
+            true => config.segment_ms.min(config.compaction_lag_max_ms.max(1)),
+            false => config.segment_ms,
+        },
         segment_index_bytes: clamp(config.segment_index_bytes),
         index_interval_bytes: clamp(config.index_interval_bytes),
         retention_ms: (config.retention_ms >= 0).then_some(config.retention_ms),
@@ -73,6 +77,13 @@ fn log_config(config: &TopicConfig) -> LogConfig {
         cleanup: CleanupPolicy {
             delete: config.delete,
             compact: config.compact,
+        },
+        cleaning: Cleaning {
+            dirty_ratio_min: config.dirty_ratio_min,
+            lag_min_ms: config.compaction_lag_min_ms,
+            lag_max_ms: config.compaction_lag_max_ms,
+            delete_retention_ms: config.delete_retention_ms,
+            file_delete_delay_ms: config.file_delete_delay_ms,
         },
         timestamp_type: if config.log_append_time {
             TimestampType::LogAppendTime

@@ -30,6 +30,10 @@ pub struct Counters {
     pub moves_failed: u64,
     /// Journal files freed for re-use.
     pub files_recycled: u64,
+    /// Bytes of segments that the log cleaner worked through, where something went.
+    pub cleaned_bytes: u64,
+    /// What it kept of them.
+    pub cleaned_bytes_kept: u64,
     /// Produce requests that waited for room in the window.
     pub admissions_delayed: u64,
     /// Produce requests refused because the disk is full or the journal poisoned.

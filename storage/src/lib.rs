@@ -6,6 +6,7 @@
 
 mod append;
 pub mod chunks;
+mod clean;
 pub mod counters;
 pub mod disk;
 pub mod epochs;

@@ -45,19 +45,22 @@ mod truncate;
 mod listing;
 mod load;
 mod walk;
+mod cleaning;
 
 use transactions::Verifications;
 
+pub use crate::clean::Cleaning;
 pub use crate::epochs::{EpochEnd, EpochEntry};
 pub use crate::read::plan::ReadQuery;
+pub(crate) use cleaning::{CleanFacts, Source};
 pub use config::{CleanupPolicy, LogConfig, TimestampType};
 pub use cutting::RetainQuery;
 pub use search::TimestampSearch;
 pub use step::{Fed, Need, Step};
 pub use terms::{
     AbortedSpan, AppendContext, AppendError, Appended, EndTxn, FileImage, Found, FoundOffset,
-    LoadError, Loaded, LogSpec, Origin, PartitionView, PendingSegment, Piece, ReadError, ReadPlan,
-    ReadSpec, RetainPlan, TailRead, TimestampQuery,
+    LoadError, Loaded, LogSpec, Origin, PartitionView, PendingSegment, Piece, ReadError, ReadPlace,
+    ReadPlan, ReadSpec, RetainPlan, TailRead, TimestampQuery,
 };
 pub use transactions::{ActiveProducer, Verification};
 pub use truncate::TruncateQuery;
@@ -95,6 +98,14 @@ pub struct Log {
     indexes_held: VecDeque<Offset>,
     /// Files that no longer belong to the log.
     removed: Vec<PathBuf>,
+    /// Everything below was cleaned.
+    cleaned_to: Offset,
+    /// Cleaned segments that were put in: a question that was asked before begins again.
+    pub(crate) swaps: u64,
+    /// Of the newest cleaning that was begun in this run.
+    generation: u64,
+    /// Segments that cleaned ones replaced, whose files are still there.
+    retired: Vec<cleaning::Retired>,
 }
 
 impl Log {
@@ -139,6 +150,10 @@ impl Log {
             hints: ReadHints::default(),
             indexes_held: VecDeque::new(),
             removed: Vec::new(),
+            cleaned_to: Offset(0),
+            swaps: 0,
+            generation: 0,
+            retired: Vec::new(),
             segments,
         }
     }

@@ -193,6 +193,12 @@ impl BrokerConfigs {
             timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
             min_insync_replicas: number("min.insync.replicas"),
             delete_retention_ms: number("delete.retention.ms"),
+            dirty_ratio_min: text("min.cleanable.dirty.ratio")
+                .trim()
+                .parse()
+                .map_or(500_000, millionths),
+            compaction_lag_min_ms: number("min.compaction.lag.ms"),
+            compaction_lag_max_ms: number("max.compaction.lag.ms"),
             producer_expiration_ms: self
                 .number(image, "producer.id.expiration.ms")
                 .unwrap_or(PRODUCER_EXPIRATION_MS),
@@ -222,6 +228,12 @@ impl BrokerConfigs {
             (key, value, source)
         })
     }
+}
+
+/// A share from 0 to 1 in millionths.
+fn millionths(share: f64) -> u32 {
+    let text = format!("{:.0}", (share * 1e6).clamp(0.0, 1e6));
+    text.parse().unwrap_or(1_000_000)
 }
 
 /// Kafka's `producer.id.expiration.ms`.
@@ -290,6 +302,12 @@ pub struct TopicConfig {
     pub min_insync_replicas: i64,
     /// `delete.retention.ms`
     pub delete_retention_ms: i64,
+    /// `min.cleanable.dirty.ratio`, in millionths
+    pub dirty_ratio_min: u32,
+    /// `min.compaction.lag.ms`
+    pub compaction_lag_min_ms: i64,
+    /// `max.compaction.lag.ms`
+    pub compaction_lag_max_ms: i64,
     /// The broker's `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
 }

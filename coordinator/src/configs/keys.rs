@@ -129,7 +129,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// All of them, by name.
 pub const TOPIC_KEYS: &[TopicKey] = keys! {
     "cleanup.policy" List "delete" Words("compact, delete"), [("log.cleanup.policy", 1)],
-        "What becomes of old records: delete removes whole segments by time and size; compact keeps the newest record of each key. Compacted topics are kept whole until compaction is built.";
+        "What becomes of old records: delete removes whole segments by time and size; compact keeps the newest record of each key.";
     "compression.gzip.level" Int "-1" Range(1, 9, Some(-1)), [("compression.gzip.level", 1)],
         "Level at which the broker would recompress with gzip. Batches are stored as producers sent them.";
     "compression.lz4.level" Int "9" Range(1, 17, None), [("compression.lz4.level", 1)],

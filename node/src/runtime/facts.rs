@@ -228,7 +228,10 @@ pub fn store(settings: &Settings, shards: u16, memory: u64, disk_free: u64) -> S
     let base = StoreConfig::new(ShardId(0));
     let file = storage.journal_file.0;
     let files_min = base.journal_files_min as u64;
+    let cleaner = u64::try_from(settings.kafka.log_cleaner_dedupe_buffer_size).unwrap_or(0);
+    let cleaner = cleaner.min(memory / 20) / u64::from(shards.max(1));
     StoreConfig {
+        cleaner_bytes_max: usize::try_from(cleaner).unwrap_or(usize::MAX),
         durability: match storage.durability {
             Durability::Flush => store::Durability::Flush,
             Durability::Write => store::Durability::Write,

@@ -421,7 +421,23 @@ impl Room {
         *self.core.borrow_mut() = Some(core);
         *self.registry.borrow_mut() = Some(registry);
         spawn(Queue::Background, Box::pin(Rc::clone(self).upkeep()));
+        spawn(Queue::Background, Box::pin(Rc::clone(self).cleaning()));
         Ok(())
+    }
+
+    /// The log cleaner: one log after the other as long as one is dirty enough, then a rest.
+    async fn cleaning(self: Rc<Self>) {
+        let rest = u64::try_from(self.node.settings.kafka.log_cleaner_backoff_ms).unwrap_or(0);
+        let rest = Duration::from_millis(rest.max(1));
+        loop {
+            self.host.sleep(rest).await;
+            loop {
+                let Some(core) = self.core() else { return };
+                if !core.store.clean(self.host.now().wall).await {
+                    break;
+                }
+            }
+        }
     }
 
     async fn upkeep(self: Rc<Self>) {

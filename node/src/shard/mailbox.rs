@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use thalweg_coordinator::groups::step::Marker;
 use thalweg_coordinator::transactions::step::{Answer as TxnAnswer, Ask};
-use thalweg_storage::journal::entry::Place;
+use thalweg_storage::log::ReadPlace;
 use thalweg_storage::log::{AbortedSpan, EpochEnd, FoundOffset, LogConfig, PartitionView, Piece};
 use thalweg_storage::log::{ActiveProducer, TimestampQuery, Verification};
 use thalweg_storage::store::{Health, Isolation, NewPartition, PartitionSpec, StoppedLog};
@@ -45,7 +45,7 @@ pub enum Message {
         /// Whose they are.
         partition: PartitionId,
         /// Where the first one lies.
-        place: Place,
+        place: ReadPlace,
         /// Count.
         bytes: usize,
     },
@@ -261,7 +261,7 @@ pub struct FetchedPart {
     /// Their bytes.
     pub bytes: usize,
     /// Where they lie; `None` if there are none.
-    pub place: Option<Place>,
+    pub place: Option<ReadPlace>,
     /// At the moment of planning.
     pub high_watermark: Offset,
     /// At the moment of planning.

@@ -5,6 +5,8 @@
 
 use thalweg_wire::ids::TimestampMs;
 
+use crate::clean::Cleaning;
+
 /// Whose clock a record's timestamp is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum TimestampType {
@@ -41,6 +43,8 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// `cleanup.policy`.
     pub cleanup: CleanupPolicy,
+    /// What compaction goes by.
+    pub cleaning: Cleaning,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
     /// `producer.id.expiration.ms` (a broker key).
@@ -61,6 +65,7 @@ impl Default for LogConfig {
                 delete: true,
                 compact: false,
             },
+            cleaning: Cleaning::default(),
             timestamp_type: TimestampType::CreateTime,
             producer_expiration_ms: DAY_MS,
         }

@@ -18,6 +18,8 @@ use crate::segment::segment::Segment;
 pub struct RetainQuery {
     now: TimestampMs,
     need: Need,
+    /// Of the log when this was asked.
+    swaps: u64,
 }
 
 impl Log {
@@ -59,6 +61,7 @@ impl Log {
                 let query = RetainQuery {
                     now,
                     need: need.clone(),
+                    swaps: self.swaps,
                 };
                 Step::Need(need, query)
             }
@@ -71,6 +74,9 @@ impl Log {
         query: RetainQuery,
         fed: Fed<'_>,
     ) -> Step<RetainPlan, RetainQuery> {
+        if query.swaps != self.swaps {
+            return self.retention(query.now);
+        }
         let window = self.feed(&query.need, fed);
         if let Need::Bytes { segment, .. } = query.need {
             self.feed_max(segment, window);

@@ -7,7 +7,7 @@ use thalweg_wire::ids::Offset;
 
 use crate::disk::{Disk, DiskResult};
 use crate::files;
-use crate::segment::name::{self, Kind};
+use crate::segment::name::{self, CleanedName, Kind};
 
 /// Files of a partition's directory, by base offset.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Listing {
     pub(super) snapshots: Vec<Offset>,
     pub(super) strays: Vec<PathBuf>,
     pub(super) has_epochs: bool,
+    /// Cleaned segments wait for their names.
+    pub(super) has_cleaned: bool,
 }
 
 impl Listing {
@@ -34,6 +36,7 @@ impl Listing {
                 None if entry.name == files::epochs::NAME => listing.has_epochs = true,
                 // Left over by Kafka in the middle of a deletion or a compaction.
                 None if is_leftover(&entry.name) => listing.strays.push(dir.join(entry.name)),
+                None if CleanedName::parse(&entry.name).is_some() => listing.has_cleaned = true,
                 None => {}
             }
         }

@@ -1,7 +1,7 @@
 //! Loading a log from its directory.
 //!
 //! ```text
-//! list -> segments -> epochs -> snapshot + state entry -> scan -> log
+//! names -> list -> segments -> epochs -> snapshot + state entry -> scan -> log
 //! ```
 //! Sealed segments that were complete before the last clean stop are taken as they are: their
 //! indexes stay in their files. From the first segment that may have changed on, batches are
@@ -24,6 +24,7 @@ use super::state::{self, StateEntry};
 use super::walk::Walk;
 use super::{Found, LoadError, Loaded, Log, LogSpec};
 use crate::chunks::Chain;
+use crate::clean::names::settle;
 use crate::disk::{BLOCK_BYTES, Disk, DiskError, File, OpenMode, Slice};
 use crate::epochs::{EpochEntry, Epochs};
 use crate::files;
@@ -45,6 +46,10 @@ impl Log {
     /// Loads a log from its directory, over whose segments journaled ranges were laid before.
     pub async fn load<D: Disk>(disk: &D, spec: LogSpec, found: Found) -> Result<Loaded, LoadError> {
         let mut listing = Listing::read(disk, &spec.dir).await?;
+        if listing.has_cleaned {
+            settle(disk, &spec.dir).await?;
+            listing = Listing::read(disk, &spec.dir).await?;
+        }
         let loaded = load_once(disk, &spec, &found, &listing).await?;
         let end = loaded.log.next;
         if loaded.log.snapshot_on_disk <= end {
@@ -264,7 +269,15 @@ impl<D: Disk> Loader<'_, D> {
                 break;
             }
         }
-        if let Some(state) = state.filter(|state| state.as_of >= self.producers_from) {
+        if let Some(mut state) = state.filter(|state| state.as_of >= self.producers_from) {
+            // What a complete segment's file does not list, the log cleaner took out of it.
+            state.aborted.retain(|txn| {
+                let segment = self.log.segments.floor(txn.last);
+                segment.is_none_or(|segment| {
+                    !matches!(segment.indexes, Indexes::OnDisk)
+                        || listing.bytes(segment.base, Kind::TxnIndex).is_none()
+                })
+            });
             self.producers_from = state.as_of;
             if let (Some(max), Some(segment)) =
                 (state.max, self.log.segments.get_mut(state.segment))

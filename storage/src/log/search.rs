@@ -30,6 +30,8 @@ pub struct TimestampSearch {
     upper: Offset,
     stage: Stage,
     need: Need,
+    /// Of the log when this was asked.
+    swaps: u64,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,10 @@ impl Log {
         search: TimestampSearch,
         fed: Fed<'_>,
     ) -> Result<Step<Option<FoundOffset>, TimestampSearch>, ReadError> {
+        if search.swaps != self.swaps {
+            let asked = (search.query, search.upper);
+            return self.search(asked, Stage::Segment, Window::NONE);
+        }
         let mut window = self.feed(&search.need, fed);
         if let (Stage::Segment, Need::Bytes { segment, .. }) = (&search.stage, &search.need) {
             // These were bytes of the time index, not of the log.
@@ -131,6 +137,7 @@ impl Log {
                         upper,
                         stage,
                         need: need.clone(),
+                        swaps: self.swaps,
                     };
                     return Ok(Step::Need(need, search));
                 }

@@ -186,7 +186,16 @@ pub struct ReadPlan {
     /// Their bytes.
     pub bytes: usize,
     /// Where the first of them lies; `None` if there is none.
-    pub place: Option<Place>,
+    pub place: Option<ReadPlace>,
+}
+
+/// A place that is still understood after the log cleaner put another segment there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPlace {
+    /// The place.
+    pub place: Place,
+    /// Of the segment.
+    pub generation: u64,
 }
 
 /// Why an offset cannot be read.

@@ -220,6 +220,24 @@ impl<D: Disk> Store<D> {
         })
     }
 
+    /// Moves one partition, up to the barrier and what its log knows; the journal is the caller's.
+    pub(crate) async fn move_one(&self, id: PartitionId) -> Result<(), StoreError> {
+        let one = self.move_partition(id).await;
+        let barrier = self.barrier(&one.files).await;
+        match one.result.and(barrier) {
+            Ok(()) => {
+                self.state.borrow_mut().moved(id, &one.places);
+                Ok(())
+            }
+            Err(error) => {
+                if !error.is_full() {
+                    self.fail_partition(id, &error);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
     async fn move_partition(&self, id: PartitionId) -> Move<D::File> {
         let mut files = Vec::new();
         let mut places = Vec::new();

@@ -15,7 +15,7 @@ use thalweg_wire::ids::Offset;
 
 use crate::disk::BLOCK_BYTES;
 use crate::journal::entry::Place;
-use crate::log::{Fed, Log, Need, Piece, ReadError, ReadPlan, ReadSpec, Step};
+use crate::log::{Fed, Log, Need, Piece, ReadError, ReadPlace, ReadPlan, ReadSpec, Step};
 use crate::segment::BatchFacts;
 use crate::segment::index::OffsetIndex;
 use crate::segment::name::Kind;
@@ -69,6 +69,8 @@ pub struct ReadQuery {
     spec: ReadSpec,
     stage: Stage,
     need: Need,
+    /// Of the log when this was asked.
+    swaps: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,13 +102,24 @@ impl Log {
         query: ReadQuery,
         fed: Fed<'_>,
     ) -> Result<Step<ReadPlan, ReadQuery>, ReadError> {
+        if query.swaps != self.swaps {
+            // Places of then mean nothing now.
+            return self.read(query.spec);
+        }
         let window = self.feed(&query.need, fed);
         self.plan(&query.spec, query.stage, window)
     }
 
     /// The pieces of bytes that were planned before, as they lie now; `None` if they are gone.
-    pub(crate) fn replan(&self, from: Place, bytes: usize) -> Option<ReadPlan> {
-        let segment = self.segments.get(from.segment)?;
+    pub(crate) fn replan(&self, from: ReadPlace, bytes: usize) -> Option<ReadPlan> {
+        let ReadPlace {
+            place: from,
+            generation,
+        } = from;
+        let segment = self.segments.get(from.segment);
+        let segment = segment
+            .filter(|segment| segment.generation == generation)
+            .or_else(|| self.retired(from.segment, generation))?;
         let end = from.position + bytes as u64;
         (end <= segment.bytes).then(|| pieces(segment, from.position, end))
     }
@@ -170,6 +183,7 @@ impl Log {
                         spec: *spec,
                         stage,
                         need: need.clone(),
+                        swaps: self.swaps,
                     };
                     return Ok(Step::Need(need, query));
                 }
@@ -376,9 +390,12 @@ fn pieces(segment: &Segment, from: u64, end: u64) -> ReadPlan {
     let mut plan = ReadPlan {
         pieces: Vec::new(),
         bytes: bytes(from, end),
-        place: Some(Place {
-            segment: segment.base,
-            position: from,
+        place: Some(ReadPlace {
+            place: Place {
+                segment: segment.base,
+                position: from,
+            },
+            generation: segment.generation,
         }),
     };
     if memory > from {

@@ -5,9 +5,8 @@
 //! mark comes last, so that none of them is believed before all are there. This engine reads none
 //! of them: what it needs is in the journal's last round. The next start removes the mark before it
 //! changes anything; the checkpoints stay as they are, as they do while Kafka runs.
-//!
-//! Deliberately absent: `cleaner-offset-checkpoint`. Kafka writes it after it has compacted
-//! something; here nothing is compacted yet, and one that Kafka left stays true.
+//! `cleaner-offset-checkpoint` is the exception: how far each log was compacted is nowhere else. One that
+//! says too little costs a cleaning, never a record.
 
 use std::path::Path;
 
@@ -16,7 +15,9 @@ use thalweg_wire::ids::{Offset, PartitionIndex};
 use super::{METADATA_DIR, NOTICE};
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::files::checkpoint::{LOG_START, OffsetLine, RECOVERY_POINT, REPLICATION, encode};
+use crate::files::checkpoint::{
+    CLEANER, LOG_START, OffsetLine, RECOVERY_POINT, REPLICATION, encode,
+};
 use crate::files::meta::{CLEAN_SHUTDOWN, encode_clean_shutdown};
 use crate::store::StoppedLog;
 use crate::store::lifecycle::LOG_DIR;
@@ -33,7 +34,7 @@ fn line(log: &StoppedLog, offset: Offset) -> Option<OffsetLine> {
 }
 
 /// Name and content of each checkpoint file.
-fn checkpoints(stopped: &[StoppedLog]) -> [(&'static str, Vec<u8>); 3] {
+fn checkpoints(stopped: &[StoppedLog]) -> [(&'static str, Vec<u8>); 4] {
     let mut sorted: Vec<&StoppedLog> = stopped.iter().collect();
     sorted.sort_by(|a, b| a.dir_name.cmp(&b.dir_name));
     let of = |offset: fn(&StoppedLog) -> Option<Offset>| {
@@ -46,6 +47,10 @@ fn checkpoints(stopped: &[StoppedLog]) -> [(&'static str, Vec<u8>); 3] {
         (
             LOG_START,
             of(|log| Some(log.log_start).filter(|start| *start > log.first_segment)),
+        ),
+        (
+            CLEANER,
+            of(|log| Some(log.cleaned_to).filter(|cleaned| cleaned.0 > 0)),
         ),
     ]
 }
@@ -83,6 +88,7 @@ mod tests {
             first_segment: Offset(first_segment),
             log_end: Offset(90),
             high_watermark: Offset(80),
+            cleaned_to: Offset(first_segment),
         };
         let stopped = [
             log("b-c-10", 7, 0),
@@ -97,6 +103,7 @@ mod tests {
                 (RECOVERY_POINT, text("0\n2\na 0 90\nb-c 10 90\n")),
                 (REPLICATION, text("0\n2\na 0 80\nb-c 10 80\n")),
                 (LOG_START, text("0\n1\nb-c 10 7\n")),
+                (CLEANER, text("0\n1\na 0 5\n")),
             ]
         );
     }

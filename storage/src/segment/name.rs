@@ -1,4 +1,6 @@
 //! Names of a partition's files: the base offset in twenty digits, then the kind. Pure.
+//!
+//! A segment that the log cleaner made bears a [`CleanedName`] until the next start or clean stop.
 
 use thalweg_wire::ids::Offset;
 
@@ -29,7 +31,7 @@ impl Kind {
         Self::Snapshot,
     ];
 
-    const fn suffix(self) -> &'static str {
+    pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Log => ".log",
             Self::Index => ".index",
@@ -57,6 +59,54 @@ pub fn parse(name: &str) -> Option<(Offset, Kind)> {
     digits.parse().ok().map(|base| (Offset(base), kind))
 }
 
+/// What a cleaned segment's files are called: `base-next-generation.kind`. It takes the place of all
+/// segments with a base offset from `base` to below `next` and a lower generation; those with Kafka's
+/// names have 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanedName {
+    /// Base offset of the first segment that it replaces.
+    pub base: Offset,
+    /// The offset after the last one.
+    pub next: Offset,
+    /// Grows with each cleaning of the log.
+    pub generation: u64,
+}
+
+impl CleanedName {
+    /// The name of a file.
+    #[must_use]
+    pub fn file_name(&self, kind: Kind) -> String {
+        let (base, next, suffix) = (self.base.0, self.next.0, kind.suffix());
+        format!(
+            "{base:0DIGITS$}-{next:0DIGITS$}-{}{suffix}",
+            self.generation
+        )
+    }
+
+    /// The name and kind of a file, or `None` if it is of no cleaned segment.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<(Self, Kind)> {
+        let kind = Kind::ALL.into_iter().find(|k| name.ends_with(k.suffix()))?;
+        let stem = name.strip_suffix(kind.suffix())?;
+        let mut numbers = stem.split('-');
+        let base = Offset(numbers.next()?.parse().ok()?);
+        let next = Offset(numbers.next()?.parse().ok()?);
+        let generation = numbers.next()?.parse().ok()?;
+        let cleaned = Self {
+            base,
+            next,
+            generation,
+        };
+        (cleaned.file_name(kind) == name).then_some((cleaned, kind))
+    }
+
+    /// Whether it takes the place of a segment with this base offset.
+    #[must_use]
+    pub fn covers(&self, base: Offset) -> bool {
+        self.base <= base && base < self.next
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +120,29 @@ mod tests {
         ] {
             assert_eq!(file_name(Offset(base), kind), name);
             assert_eq!(parse(name), Some((Offset(base), kind)));
+        }
+    }
+
+    #[test]
+    fn names_of_cleaned_segments_parse_back_and_are_no_segments_of_kafkas() {
+        let cleaned = CleanedName {
+            base: Offset(7),
+            next: Offset(90),
+            generation: 3,
+        };
+        let name = "00000000000000000007-00000000000000000090-3.timeindex";
+        assert_eq!(cleaned.file_name(Kind::TimeIndex), name);
+        assert_eq!(CleanedName::parse(name), Some((cleaned, Kind::TimeIndex)));
+        assert_eq!(parse(name), None);
+        assert!(cleaned.covers(Offset(7)) && !cleaned.covers(Offset(90)));
+        for name in [
+            "7-90-3.log",
+            "00000000000000000007.log",
+            "a-b-c.log",
+            ".log",
+            "",
+        ] {
+            assert_eq!(CleanedName::parse(name), None, "{name}");
         }
     }
 

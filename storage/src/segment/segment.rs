@@ -37,6 +37,9 @@ pub(crate) enum Indexes {
 pub(crate) struct Segment {
     pub(crate) base: Offset,
     pub(crate) path: Arc<Path>,
+    /// Grows with each cleaning; 0 for a segment as it was appended or loaded. Places in segments of
+    /// one base and another generation have nothing to do with each other.
+    pub(crate) generation: u64,
     /// End of the batches.
     pub(crate) bytes: u64,
     /// The offset after the last record.
@@ -87,6 +90,7 @@ impl Segment {
         Self {
             base,
             path: birth.dir.join(file_name(base, Kind::Log)).into(),
+            generation: 0,
             bytes: 0,
             next: base,
             moved: 0,
@@ -108,7 +112,13 @@ impl Segment {
 
     /// Path of a file of this segment.
     pub(crate) fn file(&self, kind: Kind) -> PathBuf {
-        self.path.with_file_name(file_name(self.base, kind))
+        match kind {
+            // Of a log at an offset; a cleaned segment has none of its own.
+            Kind::Snapshot => self.path.with_file_name(file_name(self.base, kind)),
+            kind => self
+                .path
+                .with_extension(kind.suffix().trim_start_matches('.')),
+        }
     }
 
     /// The batch at the segment's end: counts it and makes due index entries. A batch that is seen

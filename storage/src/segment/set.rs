@@ -97,6 +97,23 @@ impl SegmentSet {
         self.segments.pop_back()
     }
 
+    /// Puts one in the place of those from `first` to `last`; `None` if they are not neighbours, or
+    /// the active one is among them.
+    pub(crate) fn replace(
+        &mut self,
+        (first, last): (Offset, Offset),
+        segment: Segment,
+    ) -> Option<Vec<Segment>> {
+        let find = |base| self.segments.binary_search_by_key(&base, |s| s.base).ok();
+        let (from, to) = (find(first)?, find(last)?);
+        if to + 1 >= self.segments.len() || from > to {
+            return None;
+        }
+        let gone = self.segments.drain(from..=to).collect();
+        self.segments.insert(from, segment);
+        Some(gone)
+    }
+
     /// Replaces all segments.
     pub(crate) fn replace_all(&mut self, segment: Segment) -> VecDeque<Segment> {
         std::mem::replace(&mut self.segments, VecDeque::from([segment]))

@@ -93,8 +93,13 @@ impl<D: Disk> Store<D> {
             .moved
             .until(|| {
                 let mut state = self.state.borrow_mut();
-                let moving = state.slots.get(&id).is_some_and(|slot| slot.moving);
-                (!moving).then(|| state.remove(id))
+                if let Some(slot) = state.slots.get_mut(&id)
+                    && (slot.moving || slot.cleaning)
+                {
+                    slot.unwanted = true;
+                    return None;
+                }
+                Some(state.remove(id))
             })
             .await
             .ok_or(StoreError::UnknownPartition(id))?;

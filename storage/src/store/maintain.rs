@@ -36,6 +36,10 @@ impl<D: Disk> Store<D> {
             self.journal.ask_flush();
         }
         self.unlink_trash().await?;
+        for path in self.retired(now) {
+            self.handles.forget(&path);
+            self.unlink(&path).await?;
+        }
         if self.refusal().is_some() {
             return Ok(());
         }
@@ -102,8 +106,9 @@ impl<D: Disk> Store<D> {
     /// durable.
     async fn unlink_removed(&self, id: PartitionId) -> Result<(), StoreError> {
         let removed = self.state.borrow_mut().change(id, |slot| {
-            if slot.moving {
-                // A move that runs knows the segments by name: the next turn does it.
+            if slot.moving || slot.cleaning {
+                // A move that runs knows the segments by name, the cleaner reads them: the next turn
+                // does it.
                 return Vec::new();
             }
             let removed = slot.log.take_removed();
@@ -170,7 +175,7 @@ impl<D: Disk> Store<D> {
                     return None;
                 }
                 let mut state = self.state.borrow_mut();
-                if state.full && !state.retry {
+                if state.mover_busy || (state.full && !state.retry) {
                     return None;
                 }
                 state.retry = false;

@@ -28,6 +28,7 @@ use crate::journal::writer::Journal;
 use crate::log::{Log, PartitionView};
 
 mod admit;
+mod clean;
 mod handles;
 pub(crate) mod lifecycle;
 mod maintain;

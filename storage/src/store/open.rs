@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use thalweg_wire::ids::{PartitionId, TimestampMs};
+use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
 
 use super::lifecycle::{LOG_DIR, is_deleted_name, partition_dir};
 use super::{Event, Handles, PartitionSpec, Slot, State, Store, StoreConfig};
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::files::checkpoint::{CLEANER, decode};
 use crate::journal::replay::Wanted;
 use crate::journal::wait::concurrently;
 use crate::journal::writer::Journal;
@@ -49,7 +50,11 @@ impl<D: Disk> Store<D> {
             now,
             ..State::default()
         };
-        for slot in load_all(&disk, config, specs, now, &image.partitions).await? {
+        let cleaned = cleaned_to(&disk, specs).await?;
+        for mut slot in load_all(&disk, config, specs, now, &image.partitions).await? {
+            if let Some(offset) = cleaned.get(&slot.log.id()) {
+                slot.log.restore_cleaned_to(*offset);
+            }
             state.insert(slot);
         }
         if config.shard.0 == 0 {
@@ -71,6 +76,27 @@ impl<D: Disk> Store<D> {
             moved: Event::default(),
         }))
     }
+}
+
+/// What `cleaner-offset-checkpoint` says; nothing if there is none, or none that can be read.
+async fn cleaned_to<D: Disk>(
+    disk: &D,
+    specs: &[PartitionSpec],
+) -> Result<BTreeMap<PartitionId, Offset>, StoreError> {
+    let path = Path::new(LOG_DIR).join(CLEANER);
+    let bytes = match disk.read_file(&path).await {
+        Err(error) if error.is_missing() => return Ok(BTreeMap::new()),
+        read => read?,
+    };
+    let lines = decode(&bytes).unwrap_or_default();
+    let lines = lines
+        .into_iter()
+        .map(|line| (format!("{}-{}", line.topic, line.partition), line.offset));
+    let by_name: BTreeMap<String, Offset> = lines.collect();
+    let found = specs
+        .iter()
+        .filter_map(|spec| Some((spec.id, *by_name.get(&spec.dir_name)?)));
+    Ok(found.collect())
 }
 
 async fn load_all<D: Disk>(

@@ -9,10 +9,9 @@ use thalweg_wire::ids::{
 use super::{Isolation, ReadAnswer, ReadRequest, Store};
 use crate::disk::{Disk, DiskResult, File, OpenMode, Slice};
 use crate::error::{RequestError, StoreError};
-use crate::journal::entry::Place;
 use crate::log::{
     ActiveProducer, EpochEnd, Fed, FoundOffset, Log, Need, PartitionView, Piece, ReadError,
-    ReadPlan, ReadSpec, Step, TimestampQuery,
+    ReadPlace, ReadPlan, ReadSpec, Step, TimestampQuery,
 };
 use crate::segment::txn_index::AbortedTxn;
 
@@ -85,7 +84,7 @@ impl<D: Disk> Store<D> {
             .place
             .filter(|_| request.isolation == Isolation::LastStable);
         let aborted = listed
-            .and_then(|place| self.with_log(id, |log| log.aborted_in(range, place, plan.bytes)));
+            .and_then(|at| self.with_log(id, |log| log.aborted_in(range, at.place, plan.bytes)));
         ReadAnswer {
             pieces: plan.pieces,
             bytes: plan.bytes,
@@ -100,7 +99,7 @@ impl<D: Disk> Store<D> {
     /// Where bytes that a fetch was told of lie now: what was in memory may be in the segment since.
     /// `None` if they are gone.
     #[must_use]
-    pub fn replan(&self, id: PartitionId, place: Place, bytes: usize) -> Option<Vec<Piece>> {
+    pub fn replan(&self, id: PartitionId, place: ReadPlace, bytes: usize) -> Option<Vec<Piece>> {
         let plan = self.with_log(id, |log| log.replan(place, bytes))?;
         plan.map(|plan| plan.pieces)
     }
@@ -179,7 +178,7 @@ impl<D: Disk> Store<D> {
     }
 
     /// Reads what a log's question needs, through the open handles.
-    pub(super) async fn feed(&self, need: Need) -> DiskResult<Read> {
+    pub(crate) async fn feed(&self, need: Need) -> DiskResult<Read> {
         self.state.borrow_mut().counters.plan_reads += 1;
         let Need::Bytes {
             path,

@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 
+use thalweg_wire::ids::TimestampMs;
+
 use crate::disk::BLOCK_BYTES;
 use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::journal::queue::RoundQueue;
@@ -53,6 +55,12 @@ pub(crate) struct Slot {
     pub(crate) failed: bool,
     /// A move of it is running: its directory stays where it is.
     pub(crate) moving: bool,
+    /// The log cleaner works on it: its segments stay what they are.
+    pub(crate) cleaning: bool,
+    /// Somebody waits for the cleaner to leave it.
+    pub(crate) unwanted: bool,
+    /// It is not cleaned before.
+    pub(crate) uncleaned_until: TimestampMs,
 }
 
 impl Slot {
@@ -67,6 +75,9 @@ impl Slot {
             indexed: Indexed::default(),
             failed: false,
             moving: false,
+            cleaning: false,
+            unwanted: false,
+            uncleaned_until: TimestampMs(i64::MIN),
         }
     }
 

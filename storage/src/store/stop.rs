@@ -7,7 +7,7 @@
 //! journal, so that last round holds it again where it is not 0. Kafka's checkpoint files, which
 //! say it too, are for Kafka: `recover/clean.rs` writes them once every shard has stopped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
@@ -19,7 +19,7 @@ use crate::journal::entry::{Entry, EntrySink, Place};
 use crate::journal::wait::concurrently;
 use crate::log::Log;
 use crate::moves::runner::Target;
-use crate::segment::name::{Kind, file_name};
+use crate::segment::name::{Kind, file_name, parse};
 
 /// Partitions whose records are written at once.
 const PARTITIONS_IN_FLIGHT: usize = 8;
@@ -44,6 +44,7 @@ fn stopped_log(log: &Log) -> StoppedLog {
             .map_or(Offset(0), |first| first.base),
         log_end: view.log_end,
         high_watermark: view.high_watermark,
+        cleaned_to: log.cleaned_to(),
     }
 }
 
@@ -63,7 +64,10 @@ impl<D: Disk> Store<D> {
         self.moves.notify();
         self.journal.notify_room();
         self.moved
-            .until(|| (!self.state.borrow().mover_busy).then_some(()))
+            .until(|| {
+                let busy = self.state.borrow().mover_busy || self.is_cleaning();
+                (!busy).then_some(())
+            })
             .await;
         let stopped = self.drain().await;
         self.journal.close();
@@ -87,6 +91,7 @@ impl<D: Disk> Store<D> {
         self.barrier(&files).await?;
         drop(files);
         self.write_images(&ids).await?;
+        self.settle_names().await?;
         for id in &ids {
             self.drained(*id);
         }
@@ -148,10 +153,25 @@ impl<D: Disk> Store<D> {
             }
             if bytes >= IMAGE_BYTES_MAX {
                 bytes = 0;
-                self.disk.replace_files(std::mem::take(&mut batch)).await?;
+                self.write_batch(std::mem::take(&mut batch)).await?;
             }
         }
-        Ok(self.disk.replace_files(batch).await?)
+        self.write_batch(batch).await
+    }
+
+    /// Producer snapshots come after the rest: a start that finds one reads nothing before it again, not
+    /// the markers either by which it would know what a transaction index lacks.
+    async fn write_batch(&self, mut batch: Vec<(PathBuf, Vec<u8>)>) -> Result<(), StoreError> {
+        let is_snapshot = |path: &Path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            matches!(name.and_then(parse), Some((_, Kind::Snapshot)))
+        };
+        let snapshots = batch.extract_if(.., |(path, _)| is_snapshot(path));
+        let snapshots: Vec<_> = snapshots.collect();
+        for files in [batch, snapshots] {
+            self.disk.replace_files(files).await?;
+        }
+        Ok(())
     }
 
     /// After the barrier.

@@ -2,8 +2,7 @@
 
 use thalweg_wire::ids::{Epoch, Offset, PartitionId, ShardId};
 
-use crate::journal::entry::Place;
-use crate::log::{AbortedSpan, LogConfig, Piece};
+use crate::log::{AbortedSpan, LogConfig, Piece, ReadPlace};
 
 /// What an acknowledgement means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,6 +58,8 @@ pub struct StoreConfig {
     pub flush_ms: i64,
     /// `Write` durability: bytes between two flushes at most.
     pub flush_bytes: u64,
+    /// Memory by which one cleaning of a log tells keys apart.
+    pub cleaner_bytes_max: usize,
     /// For tests of the tests.
     pub mutation: Mutation,
 }
@@ -80,6 +81,7 @@ impl StoreConfig {
             segment_preallocate_bytes: 4 << 20,
             flush_ms: 1_000,
             flush_bytes: 64 << 20,
+            cleaner_bytes_max: 64 << 20,
             mutation: Mutation::None,
         }
     }
@@ -130,7 +132,7 @@ pub struct ReadAnswer {
     /// Their bytes.
     pub bytes: usize,
     /// Where they lie; `None` if there are none.
-    pub place: Option<Place>,
+    pub place: Option<ReadPlace>,
     /// At the moment of planning.
     pub high_watermark: Offset,
     /// At the moment of planning.
@@ -182,4 +184,6 @@ pub struct StoppedLog {
     pub log_end: Offset,
     /// The high watermark.
     pub high_watermark: Offset,
+    /// Everything below was cleaned.
+    pub cleaned_to: Offset,
 }

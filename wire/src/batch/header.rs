@@ -105,6 +105,13 @@ impl BatchHeader {
         TimestampMs(self.base_timestamp.get())
     }
 
+    /// The time from which the batch's tombstones may go, if the cleaner has set one.
+    #[must_use]
+    pub fn delete_horizon(&self) -> Option<TimestampMs> {
+        let is_set = self.attributes().has_delete_horizon();
+        is_set.then(|| self.base_timestamp())
+    }
+
     /// Largest time of the batch, or the time of append.
     #[must_use]
     pub fn max_timestamp(&self) -> TimestampMs {
@@ -160,6 +167,7 @@ impl Attributes {
     pub(super) const LOG_APPEND_TIME: i16 = 1 << 3;
     pub(super) const TRANSACTIONAL: i16 = 1 << 4;
     pub(super) const CONTROL: i16 = 1 << 5;
+    const DELETE_HORIZON: i16 = 1 << 6;
     const CODEC: i16 = 0x07;
 
     /// The codec, or its number when Kafka has none by it.
@@ -196,6 +204,21 @@ impl Attributes {
     #[must_use]
     pub const fn is_transactional(self) -> bool {
         self.0 & Self::TRANSACTIONAL != 0
+    }
+
+    /// True if the base timestamp is the time from which the batch's tombstones may go (KIP-534).
+    #[must_use]
+    pub const fn has_delete_horizon(self) -> bool {
+        self.0 & Self::DELETE_HORIZON != 0
+    }
+
+    pub(super) const fn with_horizon(self) -> Self {
+        Self(self.0 | Self::DELETE_HORIZON)
+    }
+
+    /// Of a batch whose records all went.
+    pub(super) const fn without_records(self) -> Self {
+        Self(self.0 & !(Self::DELETE_HORIZON | Self::CODEC))
     }
 
     /// True if the records are markers that consumers never see.

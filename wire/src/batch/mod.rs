@@ -4,6 +4,7 @@
 //! produce: bytes -> check (one batch, sound) -> assign (offset, epoch, time, in place) -> log
 //! read:    log bytes -> split -> BatchRef -> records (lazy walk), inflate first if compressed
 //! own:     build (data, control, metadata batches) -> log
+//! cleaner: BatchRef -> inflate -> rewrite (fewer records) -> log
 //! ```
 //! Invariants: nothing here allocates by a number that was read from the batch before that number
 //! was compared with the bytes at hand or with a cap; nothing here panics on any bytes.
@@ -20,6 +21,7 @@ mod error;
 pub mod check;
 pub mod assign;
 pub mod build;
+pub mod rewrite;
 
 pub use assign::{Stamp, assign};
 pub use build::{
