@@ -38,7 +38,7 @@ fn round(number: usize) -> Vec<u8> {
             timestamp: now(),
             key: Some(key.to_string().as_bytes()),
             // The last key ends as a tombstone.
-            value: (key + 1 < KEYS || number % 2 == 0).then_some(&value),
+            value: (key + 1 < KEYS || number.is_multiple_of(2)).then_some(&value),
             headers: &[],
         });
     }
