@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thalweg_wire::ids::Offset;
 
+use crate::clean::names::settle;
 use crate::disk::{Disk, DiskResult};
 use crate::files;
 use crate::segment::name::{self, CleanedName, Kind};
@@ -18,11 +19,21 @@ pub(super) struct Listing {
     pub(super) strays: Vec<PathBuf>,
     pub(super) has_epochs: bool,
     /// Cleaned segments wait for their names.
-    pub(super) has_cleaned: bool,
+    has_cleaned: bool,
 }
 
 impl Listing {
-    pub(super) async fn read<D: Disk>(disk: &D, dir: &Path) -> DiskResult<Self> {
+    /// What lies there once cleaned segments have their names.
+    pub(super) async fn settled<D: Disk>(disk: &D, dir: &Path) -> DiskResult<Self> {
+        let listing = Self::read(disk, dir).await?;
+        if !listing.has_cleaned {
+            return Ok(listing);
+        }
+        settle(disk, dir).await?;
+        Self::read(disk, dir).await
+    }
+
+    async fn read<D: Disk>(disk: &D, dir: &Path) -> DiskResult<Self> {
         let mut listing = Self::default();
         for entry in disk.list(dir).await? {
             match name::parse(&entry.name) {

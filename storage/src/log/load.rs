@@ -24,7 +24,6 @@ use super::state::{self, StateEntry};
 use super::walk::Walk;
 use super::{Found, LoadError, Loaded, Log, LogSpec};
 use crate::chunks::Chain;
-use crate::clean::names::settle;
 use crate::disk::{BLOCK_BYTES, Disk, DiskError, File, OpenMode, Slice};
 use crate::epochs::{EpochEntry, Epochs};
 use crate::files;
@@ -45,11 +44,7 @@ impl From<DiskError> for LoadError {
 impl Log {
     /// Loads a log from its directory, over whose segments journaled ranges were laid before.
     pub async fn load<D: Disk>(disk: &D, spec: LogSpec, found: Found) -> Result<Loaded, LoadError> {
-        let mut listing = Listing::read(disk, &spec.dir).await?;
-        if listing.has_cleaned {
-            settle(disk, &spec.dir).await?;
-            listing = Listing::read(disk, &spec.dir).await?;
-        }
+        let mut listing = Listing::settled(disk, &spec.dir).await?;
         let loaded = load_once(disk, &spec, &found, &listing).await?;
         let end = loaded.log.next;
         if loaded.log.snapshot_on_disk <= end {
@@ -269,15 +264,8 @@ impl<D: Disk> Loader<'_, D> {
                 break;
             }
         }
-        if let Some(mut state) = state.filter(|state| state.as_of >= self.producers_from) {
-            // What a complete segment's file does not list, the log cleaner took out of it.
-            state.aborted.retain(|txn| {
-                let segment = self.log.segments.floor(txn.last);
-                segment.is_none_or(|segment| {
-                    !matches!(segment.indexes, Indexes::OnDisk)
-                        || listing.bytes(segment.base, Kind::TxnIndex).is_none()
-                })
-            });
+        if let Some(state) = state.filter(|state| state.as_of >= self.producers_from) {
+            let state = state.without_cleaned(&self.log, listing);
             self.producers_from = state.as_of;
             if let (Some(max), Some(segment)) =
                 (state.max, self.log.segments.get_mut(state.segment))

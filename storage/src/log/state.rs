@@ -13,9 +13,12 @@ use thalweg_wire::batch::{BatchHeader, Records};
 use thalweg_wire::ids::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use super::Log;
+use super::listing::Listing;
 use crate::files::producers::{encode_snapshot, snapshot_of};
 use crate::journal::entry::{Entry, EntrySink};
 use crate::producers::{BATCHES_KEPT, BatchMemo, DataBatch, Marker, ProducerEntry};
+use crate::segment::name::Kind;
+use crate::segment::segment::Indexes;
 use crate::segment::time_index::TimeEntry;
 use crate::segment::txn_index::AbortedTxn;
 
@@ -91,6 +94,21 @@ pub(super) struct StateEntry {
     pub(super) max: Option<TimeEntry>,
     pub(super) producers: Vec<(ProducerId, ProducerEntry)>,
     pub(super) aborted: Vec<AbortedTxn>,
+}
+
+impl StateEntry {
+    /// Without what the log cleaner took out since: aborted transactions that the file of a complete
+    /// segment does not list.
+    pub(super) fn without_cleaned(mut self, log: &Log, listing: &Listing) -> Self {
+        self.aborted.retain(|txn| {
+            let segment = log.segments.floor(txn.last);
+            segment.is_none_or(|segment| {
+                !matches!(segment.indexes, Indexes::OnDisk)
+                    || listing.bytes(segment.base, Kind::TxnIndex).is_none()
+            })
+        });
+        self
+    }
 }
 
 impl Log {
