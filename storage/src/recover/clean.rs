@@ -64,6 +64,13 @@ pub async fn mark_clean<D: Disk>(
 ) -> Result<(), StoreError> {
     let dir = Path::new(LOG_DIR);
     for (name, content) in checkpoints(stopped) {
+        // Kafka has none until something was compacted.
+        if name == CLEANER && content == encode(&[]) {
+            match disk.remove(&dir.join(name)).await {
+                Err(error) if !error.is_missing() => return Err(error.into()),
+                _ => continue,
+            }
+        }
         disk.replace_file(&dir.join(name), &content).await?;
     }
     match disk.remove(Path::new(NOTICE)).await {
