@@ -223,6 +223,7 @@ impl Ring {
         })
         .await;
         self.inner.is_stopped.set(true);
+        self.inner.foreign.stop();
         self.inner.signal.ring();
     }
 

@@ -175,35 +175,57 @@ fn stopping_refuses_new_work() {
     );
 }
 
-/// The task that reads the eventfd used to end as soon as nothing was pending, before a task that
-/// it had just woken made its call: nobody was left to tell of the call's end, and a stop that met
-/// the journal's growth hung.
-#[test]
-fn a_blocking_call_begun_while_stopping_is_waited_for() {
-    let dir = TempDir::new("ring");
+/// Runs `test` on an executor with a ring that is driven, and stops the ring beside it.
+fn while_stopping<T: Future<Output = ()> + 'static>(test: impl FnOnce(Ring) -> T + Send + 'static) {
     let builder = glommio::LocalExecutorBuilder::default()
         .ring_depth(64)
         .io_memory(1 << 20);
     let executor = builder.spawn(move || async move {
-        let (ring, file) = (Ring::new().unwrap(), file_in(&dir));
+        let ring = Ring::new().unwrap();
         let driving = glommio::spawn_local(ring.clone().drive());
-        let worker = ring.clone();
-        let working = glommio::spawn_local(async move {
-            let write = worker.write(&file, 0, vec![block(1)], Durable::No);
-            write.await.bytes().unwrap();
-            let (go, told) = std::sync::mpsc::channel();
-            let (job, answer) = worker.foreign().wrap(move || told.recv());
-            let mut answer = std::pin::pin!(answer);
-            std::thread::spawn(job);
-            let mut context = Context::from_waker(Waker::noop());
-            assert!(answer.as_mut().poll(&mut context).is_pending());
-            go.send(()).unwrap();
-            answer.await.unwrap();
-        });
-        glommio::yield_if_needed().await;
+        let working = glommio::spawn_local(test(ring.clone()));
         ring.stop().await;
         working.await;
         driving.await.unwrap();
     });
     executor.unwrap().join().unwrap();
+}
+
+/// A blocking call that ends only once it was looked for.
+async fn call_slowly(ring: &Ring) {
+    let (go, told) = std::sync::mpsc::channel();
+    let (job, answer) = ring.foreign().wrap(move || told.recv());
+    std::thread::spawn(job);
+    std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        go.send(()).unwrap();
+    });
+    answer.await.unwrap();
+}
+
+/// The task that reads the eventfd used to end as soon as nothing was pending, before a task that
+/// it had just woken made its call: nobody was left to tell of the call's end, and a stop that met
+/// the journal's growth hung. So did a call begun when `stop` had already looked.
+#[test]
+fn a_blocking_call_begun_while_stopping_is_waited_for() {
+    let dir = TempDir::new("ring");
+    let file = file_in(&dir);
+    while_stopping(move |ring| {
+        // Begun at once, so that the stop finds it pending.
+        let write = ring.write(&file, 0, vec![block(1)], Durable::No);
+        async move {
+            write.await.bytes().unwrap();
+            call_slowly(&ring).await;
+        }
+    });
+}
+
+#[test]
+fn a_blocking_call_begun_after_the_stop_is_waited_for() {
+    while_stopping(|ring| async move {
+        while !ring.inner.is_stopped.get() {
+            glommio::timer::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        call_slowly(&ring).await;
+    });
 }

@@ -8,7 +8,7 @@ use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use glommio::io::BufferedFile;
@@ -46,6 +46,8 @@ pub(in crate::disk) struct Foreign {
     finish: Sender<u64>,
     waiting: RefCell<HashMap<u64, Waker>>,
     next: Cell<u64>,
+    /// Nobody reads the eventfd any more.
+    is_stopped: Cell<bool>,
 }
 
 impl Foreign {
@@ -57,33 +59,43 @@ impl Foreign {
             finish,
             waiting: RefCell::default(),
             next: Cell::new(0),
+            is_stopped: Cell::new(false),
         }
     }
 
     /// Wraps a blocking call: the first value is for a helper thread to run, the second resolves on
-    /// this shard. The call runs to its end even if nobody waits for it any more.
+    /// this shard. The call runs to its end even if nobody waits for it any more. Once the ring has
+    /// stopped, nobody is left to wake a task: the answer is then waited for in place.
     pub(in crate::disk) fn wrap<T: Send + 'static>(
         &self,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> (Box<dyn FnOnce() + Send>, impl Future<Output = T>) {
         let number = self.next.get();
         self.next.set(number + 1);
-        let slot = Arc::new(Mutex::new(None));
+        let slot = Arc::new((Mutex::new(None), Condvar::new()));
         let filled = Arc::clone(&slot);
         let (finish, signal) = (self.finish.clone(), Arc::clone(&self.signal));
         let job = Box::new(move || {
             let value = call();
-            *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            *filled.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            filled.1.notify_one();
             // Fails only if the shard is gone, and then nobody waits.
             if finish.send(number).is_ok() {
                 signal.ring();
             }
         });
         let answer = std::future::poll_fn(move |context| {
-            let value = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(value) = value {
+            let (value, is_filled) = &*slot;
+            let mut value = value.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.is_stopped.get() {
+                value = is_filled
+                    .wait_while(value, |value| value.is_none())
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if let Some(value) = value.take() {
                 return Poll::Ready(value);
             }
+            drop(value);
             // A call that ends after the look above is collected on this thread, hence later.
             self.waiting
                 .borrow_mut()
@@ -96,6 +108,11 @@ impl Foreign {
     /// Calls that are waited for.
     pub(super) fn pending(&self) -> usize {
         self.waiting.borrow().len()
+    }
+
+    /// The eventfd is read no more. Only when no call is [`Self::pending`].
+    pub(super) fn stop(&self) {
+        self.is_stopped.set(true);
     }
 
     pub(super) fn collect(&self, woken: &mut Vec<Waker>) {
@@ -116,7 +133,7 @@ impl Ring {
             file.read_at(0, 8).await?;
             self.reap();
             // Not as soon as nothing is pending: a task woken just now may still make a blocking
-            // call, whose end nobody else would tell to whoever waits in `stop`.
+            // call before `stop` has looked, whose end nobody else would tell.
             if self.inner.is_stopped.get() {
                 file.close().await?;
                 return Ok(());
