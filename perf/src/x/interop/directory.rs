@@ -6,19 +6,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CODECS, Scene, expect_equal};
+use super::{CODECS, Scene, compaction, expect_equal};
 use crate::x::process::Program;
 use crate::x::server::{self, Kind, Server, Setup};
 use crate::x::{Context, Failure, Outcome};
 
 /// What the dump tool says about a damaged file.
-const COMPLAINTS: [&str; 5] = [
-    "Found",
-    "mismatch",
-    "invalid bytes",
-    "Non-consecutive",
-    "Exception",
-];
+const COMPLAINTS: [&str; 5] = ["Found", "mismatch", "invalid bytes", GAPS, "Exception"];
+/// What it says of offsets that do not follow each other.
+const GAPS: &str = "Non-consecutive";
 const FILES_MAX: usize = 200;
 
 pub(super) fn stop(scene: &mut Scene) -> Outcome<()> {
@@ -48,6 +44,7 @@ pub(super) fn dump(scene: &mut Scene) -> Outcome<()> {
     dump_files(&jars, &files(&perf, "timeindex")?, &[])?;
     let idempotent = logs.join("java-none-0");
     dump_files(&jars, &files(&idempotent, "snapshot")?, &[])?;
+    dump_compacted(&jars, &logs.join(format!("{}-0", compaction::TOPIC)))?;
     let metadata = files(&logs.join("__cluster_metadata-0"), "log")?;
     let text = dump_files(
         &jars,
@@ -61,6 +58,19 @@ pub(super) fn dump(scene: &mut Scene) -> Outcome<()> {
     )
 }
 
+/// Gaps between offsets are what compaction leaves; all else the tool says counts.
+fn dump_compacted(jars: &Path, dir: &Path) -> Outcome<()> {
+    let options = ["--deep-iteration", "--print-data-log"];
+    let (names, text) = dump_text(jars, &files(dir, "log")?, &options)?;
+    let complaints = COMPLAINTS.iter().filter(|word| **word != GAPS);
+    expect_none(&names, &text, complaints)?;
+    let records = text.lines().filter(|line| line.contains(" key: key-"));
+    let what = "records left by the cleaner";
+    expect_equal(what, &records.count(), &compaction::left())?;
+    dump_files(jars, &files(dir, "index")?, &["--index-sanity-check"])?;
+    Ok(())
+}
+
 fn dump_records(jars: &Path, logs: &[PathBuf]) -> Outcome<usize> {
     let text = dump_files(jars, logs, &["--deep-iteration", "--print-data-log"])?;
     Ok(text
@@ -70,22 +80,37 @@ fn dump_records(jars: &Path, logs: &[PathBuf]) -> Outcome<usize> {
 }
 
 fn dump_files(jars: &Path, files: &[PathBuf], options: &[&str]) -> Outcome<String> {
+    let (names, text) = dump_text(jars, files, options)?;
+    expect_none(&names, &text, COMPLAINTS.iter())?;
+    Ok(text)
+}
+
+fn expect_none<'a>(
+    names: &str,
+    text: &str,
+    complaints: impl Iterator<Item = &'a &'static str> + Clone,
+) -> Outcome<()> {
+    let complaint = text
+        .lines()
+        .find(|line| complaints.clone().any(|word| line.contains(word)));
+    match complaint {
+        Some(line) => Err(Failure::new(format!("{names}: {line}"))),
+        None => Ok(()),
+    }
+}
+
+/// The files' names, and what the tool said of them.
+fn dump_text(jars: &Path, files: &[PathBuf], options: &[&str]) -> Outcome<(String, String)> {
     let names: Vec<String> = files
         .iter()
         .map(|file| file.display().to_string())
         .collect();
+    let names = names.join(",");
     let output = server::java(jars, "org.apache.kafka.tools.DumpLogSegments")
-        .args(["--files", &names.join(",")])
+        .args(["--files", &names])
         .args(options)
         .run()?;
-    let text = format!("{}{}", output.stdout, output.stderr);
-    let complaint = text
-        .lines()
-        .find(|line| COMPLAINTS.iter().any(|word| line.contains(word)));
-    match complaint {
-        Some(line) => Err(Failure::new(format!("{}: {line}", names.join(",")))),
-        None => Ok(text),
-    }
+    Ok((names, format!("{}{}", output.stdout, output.stderr)))
 }
 
 fn files(dir: &Path, ending: &str) -> Outcome<Vec<PathBuf>> {

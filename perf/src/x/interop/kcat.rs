@@ -40,7 +40,7 @@ pub(super) fn play(scene: &mut Scene) -> Outcome<()> {
     Ok(())
 }
 
-fn kcat(program: &Path, address: &str) -> Program {
+pub(super) fn kcat(program: &Path, address: &str) -> Program {
     Program::new(program).args(["-b", address]).limit(LIMIT)
 }
 

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 mod admin;
 mod clients;
+mod compaction;
 mod directory;
 mod groups;
 mod java;
@@ -36,7 +37,7 @@ const VERIFIERS: usize = 3;
 type Part = fn(&mut Scene) -> Outcome<()>;
 
 /// What is played on one run of the server, before it is killed and stopped for all.
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     // First: what the tools print shows what others have set.
     ("tools", tools::play),
     ("java", java::play),
@@ -44,6 +45,7 @@ const PARTS: [(&str, Part); 7] = [
     ("kcat", kcat::play),
     ("groups", groups::play),
     ("transactions", transactions::play),
+    ("compaction", compaction::play),
     ("clients", clients::play),
 ];
 
