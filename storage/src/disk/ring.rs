@@ -65,8 +65,6 @@ struct Inner {
     foreign: Foreign,
     /// No new operation is taken.
     is_stopping: Cell<bool>,
-    /// Nothing is pending, and nobody waits for a wake-up any more.
-    is_stopped: Cell<bool>,
 }
 
 impl Ring {
@@ -85,7 +83,6 @@ impl Ring {
             foreign: Foreign::new(Arc::clone(&signal)),
             signal,
             is_stopping: Cell::new(false),
-            is_stopped: Cell::new(false),
         };
         Ok(Self {
             inner: Rc::new(inner),
@@ -222,7 +219,6 @@ impl Ring {
             std::task::Poll::Pending
         })
         .await;
-        self.inner.is_stopped.set(true);
         self.inner.foreign.stop();
         self.inner.signal.ring();
     }

@@ -223,7 +223,7 @@ fn a_blocking_call_begun_while_stopping_is_waited_for() {
 #[test]
 fn a_blocking_call_begun_after_the_stop_is_waited_for() {
     while_stopping(|ring| async move {
-        while !ring.inner.is_stopped.get() {
+        while !ring.foreign().is_stopped() {
             glommio::timer::sleep(std::time::Duration::from_millis(1)).await;
         }
         call_slowly(&ring).await;

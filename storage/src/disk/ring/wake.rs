@@ -46,7 +46,7 @@ pub(in crate::disk) struct Foreign {
     finish: Sender<u64>,
     waiting: RefCell<HashMap<u64, Waker>>,
     next: Cell<u64>,
-    /// Nobody reads the eventfd any more.
+    /// Nothing is pending in the ring, and nobody reads its eventfd any more.
     is_stopped: Cell<bool>,
 }
 
@@ -115,6 +115,10 @@ impl Foreign {
         self.is_stopped.set(true);
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.get()
+    }
+
     pub(super) fn collect(&self, woken: &mut Vec<Waker>) {
         for number in self.finished.try_iter() {
             woken.extend(self.waiting.borrow_mut().remove(&number));
@@ -134,7 +138,7 @@ impl Ring {
             self.reap();
             // Not as soon as nothing is pending: a task woken just now may still make a blocking
             // call before `stop` has looked, whose end nobody else would tell.
-            if self.inner.is_stopped.get() {
+            if self.inner.foreign.is_stopped() {
                 file.close().await?;
                 return Ok(());
             }
