@@ -11,7 +11,9 @@ pub mod check;
 pub mod differential;
 pub mod failure;
 pub mod footprint;
+pub mod generator;
 pub mod groups;
+pub mod instructions;
 pub mod interop;
 pub mod kill9;
 pub mod metrics;
@@ -52,8 +54,10 @@ const HELP: &str = "cargo x COMMAND
   kill9   kill -9 while four producers write, then audit every acknowledgement
             --rounds N, --seed N, --kafka, --dev
   bench   a short slice of each load, every record verified; --kafka, --dev
+  instructions  how many the hot functions take, against perf/instructions.toml; --record
   footprint  memory and CPU at rest, start times, sendfile's share, direct writers; for a quiet machine
             --catch-up  the rows about reading old data only, --dev
+  generator  what the load generator itself can do, against a server that only acknowledges
   groups  rebalances, commits and reload of consumer groups, next to Apache Kafka; for a quiet machine
             --quick, --dev, --record: the figures go to perf/results
   versus  Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results and the README
@@ -78,6 +82,8 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "profile" => versus::profile(&rest),
         "bench" => bench::bench(&rest),
         "footprint" => footprint::footprint(&rest),
+        "instructions" => instructions::instructions(&rest),
+        "generator" => generator::generator(&rest),
         "groups" => groups::groups(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),

@@ -282,6 +282,11 @@ pub fn generator(build: Build) -> Outcome<PathBuf> {
     self::build(build, "thalweg-bench", "thalweg-bench")
 }
 
+/// Builds the hot functions' program and tells where it is.
+pub fn hot() -> Outcome<PathBuf> {
+    self::build(Build::Release, "thalweg-perf", "hot")
+}
+
 fn build(build: Build, package: &str, program: &str) -> Outcome<PathBuf> {
     let mut words = vec!["build", "--quiet", "--package", package, "--bin", program];
     if build == Build::Release {
