@@ -24,7 +24,7 @@ const HEAD: &str = "\
 # Instructions a call of the hot functions (perf/src/hot.rs), counted by callgrind in the release
 # build. Written by `cargo x instructions --record`; `cargo x instructions` fails when one has grown.
 ";
-const TOLERANCE_PERCENT: u64 = 5;
+const TOLERANCE_PERCENT: u64 = 10;
 /// Calls of the first run, and how many more the second makes.
 const CALLS: u64 = 512;
 const LIMIT: Duration = Duration::from_secs(300);
@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn only_more_than_the_tolerance_fails() {
-        assert!(passed(1000, 1050));
-        assert!(!passed(1000, 1051));
+        assert!(passed(1000, 1100));
+        assert!(!passed(1000, 1101));
         assert!(passed(1000, 10));
     }
 
