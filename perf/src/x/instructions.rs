@@ -2,7 +2,7 @@
 //!
 //! Callgrind counts what the program executes, not how long it takes: a busy machine changes
 //! nothing. Each case is run twice, the second time with more calls; the difference is the calls
-//! alone, without start and input. More than [`TOLERANCE_PERCENT`] over what is recorded in
+//! alone, without start and input. More than a tenth over what is recorded in
 //! `perf/instructions.toml` fails; less is told, so that the gain is recorded and kept.
 //!
 //! The counts depend on the compiler (pinned by `rust-toolchain.toml`), the build profile and, by
