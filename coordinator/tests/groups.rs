@@ -156,6 +156,8 @@ fn code(world: &World, token: Token) -> ErrorCode {
         Answer::Join(answer) => answer.error_code,
         Answer::Sync(answer) => answer.error_code,
         Answer::Heartbeat(answer) => answer.error_code,
+        Answer::ConsumerHeartbeat(answer) => answer.error_code,
+        Answer::DescribeConsumers(groups) => groups[0].error_code,
         Answer::Leave(answer) => answer
             .members
             .first()

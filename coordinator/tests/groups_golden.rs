@@ -187,7 +187,7 @@ fn records_that_cannot_be_read_change_nothing_and_those_of_others_are_passed_ove
         assert!(shard.replay(at, none, key, value).is_err(), "{key:?}");
     }
     shard
-        .replay(at, none, b"\0\x05anything", Some(b"\0\0"))
+        .replay(at, none, b"\0\x0banything", Some(b"\0\0"))
         .expect("passed over");
     assert_eq!(shard.group_ids().count(), 0);
 }

@@ -16,6 +16,7 @@ use thalweg_wire::messages::offset_delete_response::{
 
 use crate::error::ErrorCode;
 
+use super::consumer;
 use super::live::{Live, Member, Phase};
 use super::logged::Logged;
 use super::record::{self, OffsetPlace};
@@ -45,16 +46,19 @@ impl GroupShard {
         // Kafka trims states only.
         let types: BTreeSet<String> = request.types_filter.iter().map(str::to_lowercase).collect();
         let is_wanted = |group: &Group| {
-            let state = group.live.phase.name().to_lowercase();
+            let state = state(group).to_lowercase();
             (states.is_empty() || states.contains(&state))
-                && (types.is_empty() || types.contains(TYPE))
+                && (types.is_empty() || types.contains(kind(group)))
         };
         let groups = self.groups.iter().filter(|(_, group)| is_wanted(group));
         let groups = groups.map(|(id, group)| ListedGroup {
             group_id: id.to_string().into(),
-            protocol_type: protocol_type(&group.live).into(),
-            group_state: group.live.phase.name().into(),
-            group_type: TYPE.into(),
+            protocol_type: match group.logged.consumer {
+                Some(_) => consumer::TYPE.into(),
+                None => protocol_type(&group.live).into(),
+            },
+            group_state: state(group).into(),
+            group_type: kind(group).into(),
         });
         Step::answer(caller.asker(), Answer::List(groups.collect()), true)
     }
@@ -64,8 +68,9 @@ impl GroupShard {
     pub fn describe(&mut self, caller: &Caller<'_>, groups: &[&str], operations: bool) -> Step {
         let groups = groups.iter().map(|id| {
             let mut described = match self.groups.get(*id) {
-                Some(group) => described(id, &group.live),
-                None => missing(id, caller.version),
+                Some(group) if group.logged.consumer.is_none() => described(id, &group.live),
+                Some(_) => missing(id, caller.version, "is not a classic group"),
+                None => missing(id, caller.version, "not found"),
             };
             if operations && described.error_code == ErrorCode::None as i16 {
                 described.authorized_operations = GROUP_OPERATIONS;
@@ -83,7 +88,7 @@ impl GroupShard {
         for id in groups.iter().filter(|id| seen.insert(**id)) {
             let code = match self.groups.get(*id) {
                 None => ErrorCode::GroupIdNotFound,
-                Some(group) if group.live.phase != Phase::Empty => ErrorCode::NonEmptyGroup,
+                Some(group) if !is_empty(group) => ErrorCode::NonEmptyGroup,
                 Some(group) => {
                     bury(id, &group.logged, &mut step);
                     ErrorCode::None
@@ -151,10 +156,42 @@ impl GroupShard {
         }
         let group = self.groups.get(id).ok_or(ErrorCode::GroupIdNotFound)?;
         // What members of other kinds want of topics is not known.
-        if group.live.phase != Phase::Empty && !group.live.is_consumers() {
+        let is_consumers = group.logged.consumer.is_some() || group.live.is_consumers();
+        if !is_empty(group) && !is_consumers {
             return Err(ErrorCode::NonEmptyGroup);
         }
         Ok(group)
+    }
+}
+
+/// Kafka's name for the group's state.
+fn state(group: &Group) -> &'static str {
+    let consumers = group.logged.consumer.as_ref();
+    consumers.map_or(group.live.phase.name(), |consumers| {
+        consumers.phase().name()
+    })
+}
+
+fn kind(group: &Group) -> &'static str {
+    match group.logged.consumer {
+        Some(_) => consumer::TYPE,
+        None => TYPE,
+    }
+}
+
+/// Whether nobody is in it.
+pub(super) fn is_empty(group: &Group) -> bool {
+    let consumers = group.logged.consumer.as_ref();
+    consumers.map_or(group.live.phase == Phase::Empty, |consumers| {
+        consumers.members.is_empty()
+    })
+}
+
+/// Whether a member wants that topic.
+pub(super) fn wants(group: &Group, topic: &str) -> bool {
+    match &group.logged.consumer {
+        Some(consumers) => consumers.wants(topic),
+        None => group.live.wants(topic),
     }
 }
 
@@ -199,7 +236,7 @@ fn described_member(member: &Member, protocol: Option<&str>) -> DescribedGroupMe
     }
 }
 
-fn missing(id: &str, version: i16) -> DescribedGroup<'static> {
+fn missing(id: &str, version: i16, what: &str) -> DescribedGroup<'static> {
     let mut group = DescribedGroup {
         group_id: id.to_owned().into(),
         group_state: DEAD.into(),
@@ -207,7 +244,7 @@ fn missing(id: &str, version: i16) -> DescribedGroup<'static> {
     };
     if version >= NOT_FOUND_VERSION {
         group.error_code = ErrorCode::GroupIdNotFound as i16;
-        group.error_message = Some(format!("Group {id} not found.").into());
+        group.error_message = Some(format!("Group {id} {what}.").into());
     }
     group
 }
@@ -223,7 +260,7 @@ fn bury(id: &str, logged: &Logged, step: &mut Step) {
     for (topic, partition) in places {
         push_tombstone(id, (topic, partition), step);
     }
-    push_group_tombstone(id, step);
+    push_group_tombstones(id, logged, step);
 }
 
 /// The tombstone of one offset.
@@ -241,8 +278,12 @@ pub(super) fn push_tombstone(group: &str, place: (&str, i32), step: &mut Step) {
     );
 }
 
-/// The tombstone of a group.
-pub(super) fn push_group_tombstone(id: &str, step: &mut Step) {
+/// The tombstones of a group without offsets.
+pub(super) fn push_group_tombstones(id: &str, logged: &Logged, step: &mut Step) {
+    if let Some(group) = &logged.consumer {
+        consumer::bury(id, group, step);
+        return;
+    }
     step.records
         .push(record::group(id, None).expect("an id that was logged fits into a record"));
 }
@@ -256,7 +297,7 @@ fn delete_topic(
     let (asked, scene) = asked;
     let (logged, name) = (&group.logged, asked.name);
     let topic = scene.image.topics.named(name);
-    let wanted = group.live.wants(name);
+    let wanted = wants(group, name);
     let mut partitions = Vec::new();
     for partition in asked.partitions.iter() {
         let index = partition.partition_index;

@@ -54,7 +54,10 @@ impl GroupShard {
             return Step::answer(caller.asker(), Answer::Commit(answer.finish()), false);
         }
         let mut step = Step::new();
-        match self.may_commit(request, caller.version) {
+        let allowed = self
+            .may_commit(request, caller.version)
+            .and_then(|()| self.may_consumer_commit(request, caller.version, &valid));
+        match allowed {
             Err(code) => {
                 for one in &valid {
                     answer.add(one.topic, one.partition.partition_index, code);
@@ -83,6 +86,7 @@ impl GroupShard {
     ) -> Result<(), ErrorCode> {
         let has_generation = request.generation_id_or_member_epoch >= 0;
         match self.groups.get(request.group_id) {
+            Some(group) if group.logged.consumer.is_some() => Ok(()),
             Some(group) => check(&group.live, request),
             None if has_generation && version >= NOT_FOUND_VERSION => {
                 Err(ErrorCode::GroupIdNotFound)
@@ -93,6 +97,33 @@ impl GroupShard {
             }
             None => Ok(()),
         }
+    }
+
+    /// Members of the consumer protocol commit in their epoch, all of a request or nothing.
+    fn may_consumer_commit(
+        &self,
+        request: &OffsetCommitRequestView<'_>,
+        version: i16,
+        valid: &[Valid<'_>],
+    ) -> Result<(), ErrorCode> {
+        let group = self.groups.get(request.group_id);
+        let Some(group) = group.and_then(|group| group.logged.consumer.as_ref()) else {
+            return Ok(());
+        };
+        let epoch = request.generation_id_or_member_epoch;
+        if epoch < 0 && group.members.is_empty() {
+            return Ok(());
+        }
+        if !group.members.contains_key(request.member_id) {
+            return Err(ErrorCode::UnknownMemberId);
+        }
+        if version < NOT_FOUND_VERSION {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
+        valid.iter().try_for_each(|one| {
+            let place = (one.topic.id, one.partition.partition_index);
+            group.may_commit((request.member_id, epoch), place)
+        })
     }
 
     /// A commit is a sign of life like a heartbeat.

@@ -1,5 +1,7 @@
 //! What the broker's configuration says of groups.
 
+use super::consumer::Assignor;
+
 /// Milliseconds that a new member's first JoinGroup may wait, in Kafka's code a constant: clients that gave up
 /// leave members behind whom nobody would ever hear of again.
 pub const NEW_MEMBER_JOIN_MS: i64 = 300_000;
@@ -32,6 +34,16 @@ pub struct GroupConfig {
     pub offsets_retention_ms: i64,
     /// `offsets.retention.check.interval.ms`.
     pub expiry_interval_ms: i64,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_timeout_ms: i64,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat_interval_ms: i64,
+    /// `group.consumer.assignment.interval.ms`.
+    pub consumer_assignment_interval_ms: i64,
+    /// `group.consumer.max.size`.
+    pub consumer_members_max: usize,
+    /// `group.consumer.assignors`; the first is the default.
+    pub consumer_assignors: Vec<Assignor>,
     /// [`PENDING_MEMBERS_MAX`], or less.
     pub pending_members_max: usize,
     /// [`GROUPS_MAX`], or less.
@@ -48,6 +60,11 @@ impl Default for GroupConfig {
             offset_metadata_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600 * 1_000,
             expiry_interval_ms: 600_000,
+            consumer_session_timeout_ms: 45_000,
+            consumer_heartbeat_interval_ms: 5_000,
+            consumer_assignment_interval_ms: 1_000,
+            consumer_members_max: i32::MAX as usize,
+            consumer_assignors: Assignor::ALL.to_vec(),
             pending_members_max: PENDING_MEMBERS_MAX,
             groups_max: GROUPS_MAX,
         }

@@ -19,6 +19,10 @@ pub(super) enum Due {
     Sync(Arc<str>),
     /// A member, or one that is pending, was silent.
     Member(Arc<str>, Arc<str>),
+    /// A consumer was silent.
+    Session(Arc<str>, Arc<str>),
+    /// A consumer has had time to give up partitions.
+    Revoke(Arc<str>, Arc<str>),
     /// Offsets may have expired.
     Sweep,
     /// More of a sweep, or of deleted topics, is to be done at once.

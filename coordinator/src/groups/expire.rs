@@ -18,11 +18,11 @@ use thalweg_wire::ids::{TimestampMs, Uuid};
 
 use crate::metadata::image::Image;
 
-use super::admin::{push_group_tombstone, push_tombstone};
+use super::admin::{is_empty, push_group_tombstones, push_tombstone, wants};
 use super::config::TOMBSTONES_PER_STEP;
 use super::deadlines::Due;
 use super::live::Phase;
-use super::logged::{Committed, Offsets};
+use super::logged::{Committed, Logged, Offsets};
 use super::shard::{Group, GroupShard};
 use super::step::{Step, Then};
 use super::time::Moment;
@@ -210,9 +210,9 @@ impl<'a> Room<'a> {
         }
     }
 
-    fn bury_group(&mut self, group: &str) {
+    fn bury_group(&mut self, group: &str, logged: &Logged) {
         if self.has_more(group.len()) {
-            push_group_tombstone(group, self.step);
+            push_group_tombstones(group, logged, self.step);
         }
     }
 }
@@ -225,7 +225,7 @@ fn expire(id: &str, group: &Group, time: (TimestampMs, i64), room: &mut Room<'_>
     let (now, retention) = time;
     let mut is_bare = group.logged.open.is_empty();
     for (topic, partitions) in group.logged.offsets.topics() {
-        let wanted = group.live.wants(topic);
+        let wanted = wants(group, topic);
         for (partition, committed) in partitions {
             let is_over = match committed.expire_timestamp {
                 -1 => now.0.saturating_sub(age_of(committed)) >= retention,
@@ -238,8 +238,8 @@ fn expire(id: &str, group: &Group, time: (TimestampMs, i64), room: &mut Room<'_>
             }
         }
     }
-    if is_bare && group.live.phase == Phase::Empty {
-        room.bury_group(id);
+    if is_bare && is_empty(group) {
+        room.bury_group(id, &group.logged);
     }
 }
 

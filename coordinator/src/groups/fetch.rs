@@ -146,6 +146,19 @@ impl GroupShard {
             .groups
             .get(&*wanted.group.group_id)
             .map(|group| &group.logged);
+        let group = &wanted.group;
+        let consumers = logged.and_then(|logged| logged.consumer.as_ref());
+        let allowed = consumers.map_or(Ok(()), |consumers| {
+            consumers.may_fetch(group.member_id.as_deref(), group.member_epoch)
+        });
+        if let Err(code) = allowed {
+            let answer = OffsetFetchResponseGroup {
+                group_id: group.group_id.clone().into_owned().into(),
+                topics: Vec::new(),
+                error_code: code as i16,
+            };
+            return Step::answer(caller.asker(), Answer::Fetch(answer), true);
+        }
         let reader = Reading {
             logged,
             image: scene.image,

@@ -14,6 +14,7 @@ use thalweg_wire::messages::join_group_response::JoinGroupResponse;
 
 use crate::error::ErrorCode;
 
+use super::consumer::bury;
 use super::deadlines::Due;
 use super::live::{Live, Member, MemberNews, Phase};
 use super::record;
@@ -95,8 +96,19 @@ impl GroupShard {
             return refusal(caller, request.member_id, ErrorCode::InvalidSessionTimeout);
         }
         let joining = Joining::new(caller, request);
-        if self.groups.contains_key(request.group_id) {
-            return self.join_group(request, &joining, now);
+        if let Some(group) = self.groups.get(request.group_id) {
+            // A consumer group makes room if nobody is in it; its members do not change protocols.
+            let mut tombstones = Step::new();
+            if let Some(consumers) = &group.logged.consumer {
+                if !consumers.members.is_empty() {
+                    let code = ErrorCode::InconsistentGroupProtocol;
+                    return refusal(caller, request.member_id, code);
+                }
+                bury(request.group_id, consumers, &mut tombstones);
+            }
+            let mut step = self.join_group(request, &joining, now);
+            step.records.splice(0..0, tombstones.records);
+            return step;
         }
         if !request.member_id.is_empty() {
             return refusal(caller, request.member_id, ErrorCode::UnknownMemberId);

@@ -294,6 +294,11 @@ impl Live {
         self.members.len()
     }
 
+    /// Whether nobody is in it and nobody was given an id.
+    pub(super) fn is_bare(&self) -> bool {
+        self.members.is_empty() && self.pending.is_empty()
+    }
+
     pub(super) fn joining(&self) -> usize {
         self.joining
     }

@@ -12,6 +12,8 @@ use thalweg_wire::messages::group_metadata_value::{
 };
 use thalweg_wire::messages::offset_commit_value::{OffsetCommitValue, OffsetCommitValueView};
 
+use super::consumer::ConsumerGroup;
+
 /// What Kafka writes for "no time".
 const NO_TIME: i64 = -1;
 
@@ -224,6 +226,8 @@ impl LoggedMember {
 pub struct Logged {
     /// Its last generation; none if it only keeps offsets.
     pub generation: Option<Generation>,
+    /// The consumer group of KIP-848 that it is, if it is one.
+    pub consumer: Option<ConsumerGroup>,
     /// Its offsets.
     pub offsets: Offsets,
     /// Offsets that become its offsets if the producer's transaction commits.
@@ -237,6 +241,14 @@ impl Logged {
         self.open
             .values()
             .any(|offsets| offsets.get(topic, partition).is_some())
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_gone(&self) -> bool {
+        self.generation.is_none()
+            && self.consumer.is_none()
+            && self.offsets.is_empty()
+            && self.open.is_empty()
     }
 
     /// Its offsets, and those of open transactions.

@@ -29,7 +29,7 @@
 //! - End (leadership lost, journal poisoned): `unload`, which answers everybody who waits.
 //!
 //! Deliberately absent: I/O, clocks (time is an argument), timers (the shard keeps deadlines and names the next),
-//! authorization, and the consumer protocol of KIP-848.
+//! authorization, and members of both protocols in one group. The protocol of KIP-848 is in [`consumer`].
 
 pub mod config;
 pub mod place;
@@ -50,6 +50,7 @@ mod txn_commit;
 pub mod fetch;
 pub mod admin;
 mod expire;
+pub mod consumer;
 
 pub use logged::{Committed, Generation, Logged, LoggedMember, Offsets};
 pub use record::ReplayError;

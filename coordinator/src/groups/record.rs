@@ -16,6 +16,7 @@ use thalweg_wire::messages::legacy_offset_commit_key::LegacyOffsetCommitKeyView;
 use thalweg_wire::messages::offset_commit_key::{OffsetCommitKey, OffsetCommitKeyView};
 use thalweg_wire::messages::offset_commit_value::{OffsetCommitValue, OffsetCommitValueView};
 
+use super::consumer::{self, Change};
 use super::step::Record;
 
 /// Version of a group's value.
@@ -85,12 +86,14 @@ pub(super) fn group(
 }
 
 /// A record that was read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Entry<'a> {
     /// An offset, or its tombstone.
     Offset(OffsetCommitKeyView<'a>, Option<OffsetCommitValueView<'a>>),
     /// A group, or its tombstone.
     Group(&'a str, Option<GroupMetadataValueView<'a>>),
+    /// A change of a consumer group.
+    Consumer(&'a str, Change),
     /// A record of another kind of group, which nobody here keeps.
     Other,
 }
@@ -122,7 +125,10 @@ pub(super) fn read<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> Result<Entry<'
         TYPE_OFFSET => offset(key, value),
         TYPE_LEGACY_OFFSET => legacy(key, value),
         TYPE_GROUP => group_entry(key, value),
-        _ => Ok(Entry::Other),
+        _ => consumer::read(kind, key, value).map(|read| match read {
+            Some((group, change)) => Entry::Consumer(group, change),
+            None => Entry::Other,
+        }),
     };
     entry.map_err(|cause| ReplayError {
         kind: Some(kind),

@@ -12,6 +12,7 @@ use thalweg_wire::ids::{Offset, ProducerId, Uuid};
 use crate::error::ErrorCode;
 
 use super::config::GroupConfig;
+use super::consumer::{Change, Watches};
 use super::deadlines::{Deadlines, Due};
 use super::expire::Sweep;
 use super::live::Live;
@@ -38,6 +39,7 @@ pub struct GroupShard {
     pub(super) groups: BTreeMap<Arc<str>, Group>,
     pub(super) deadlines: Deadlines,
     pub(super) sweep: Sweep,
+    pub(super) watches: Watches,
     /// Groups in which a producer has offsets that wait for its transaction's end.
     producers: BTreeMap<ProducerId, BTreeSet<Arc<str>>>,
     /// The first offset that the log has not given out yet.
@@ -64,6 +66,7 @@ impl GroupShard {
             groups: BTreeMap::new(),
             deadlines: Deadlines::default(),
             sweep: Sweep::default(),
+            watches: Watches::default(),
             producers: BTreeMap::new(),
             log_end: Offset(0),
         }
@@ -102,8 +105,13 @@ impl GroupShard {
                 self.logged(&group).generation = Some(Generation::read(&value));
             }
             Entry::Group(id, None) => {
-                self.groups.remove(id);
+                if let Some(group) = self.groups.get_mut(id) {
+                    group.logged.generation = None;
+                    group.live = Live::empty(None);
+                }
+                self.drop_if_gone(id);
             }
+            Entry::Consumer(id, change) => self.change(id, change),
             Entry::Other => {}
         }
         self.log_end = at.plus(1);
@@ -132,11 +140,13 @@ impl GroupShard {
                 continue;
             };
             work.wake();
-            if work.live.len() > max {
+            let len = work.live.len();
+            if len > max {
                 // `group.max.size` was lowered: the members that join last will find no room.
                 work.prepare();
             }
             debug_assert!(work.step.records.is_empty() && work.step.replies.is_empty());
+            self.wake_consumers(&id, scene);
         }
         self.drop_missing(scene.image, now);
         self.deadlines
@@ -216,6 +226,7 @@ impl GroupShard {
     #[must_use]
     pub fn refused(&mut self, step: Step, code: ErrorCode, now: Moment) -> Vec<Reply> {
         let code = coordinator_code(code);
+        self.watches.forget_seen();
         let mut replies = Vec::new();
         for pending in step.replies {
             let answer = if pending.logged {
@@ -262,6 +273,7 @@ impl GroupShard {
             Due::Member(group, member) => {
                 self.on_group(&group, now, |work| work.member_is_due(&member, at))
             }
+            Due::Session(..) | Due::Revoke(..) => self.consumer_is_due(&due, now),
             Due::Sweep => self.begin_sweep(now),
             Due::More => self.sweep_on(now),
         };
@@ -289,6 +301,36 @@ impl GroupShard {
             self.replay(at, producer, &record.key, value)
                 .expect("a record of our own making can be read");
             at = at.plus(1);
+        }
+    }
+
+    /// Tombstones of what is not there any more bring nothing back.
+    fn change(&mut self, id: &str, change: Change) {
+        let is_there = self
+            .groups
+            .get(id)
+            .is_some_and(|group| group.logged.consumer.is_some());
+        if change == Change::Epoch(None) {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.logged.consumer = None;
+            }
+            self.drop_if_gone(id);
+        } else if is_there || !change.is_tombstone() {
+            let group = self.group_id(id);
+            self.logged(&group)
+                .consumer
+                .get_or_insert_default()
+                .apply(change);
+        }
+    }
+
+    fn drop_if_gone(&mut self, id: &str) {
+        if self
+            .groups
+            .get(id)
+            .is_some_and(|group| group.logged.is_gone() && group.live.is_bare())
+        {
+            self.groups.remove(id);
         }
     }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thalweg_wire::ids::{Offset, ProducerEpoch, ProducerId};
+use thalweg_wire::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumers;
+use thalweg_wire::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
 use thalweg_wire::messages::delete_groups_response::DeletableGroupResult;
 use thalweg_wire::messages::describe_groups_response::DescribedGroup;
 use thalweg_wire::messages::heartbeat_response::HeartbeatResponse;
@@ -204,6 +206,10 @@ pub enum Answer {
     Sync(SyncGroupResponse<'static>),
     /// To Heartbeat.
     Heartbeat(HeartbeatResponse),
+    /// To ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse<'static>),
+    /// The shard's share of the answer to ConsumerGroupDescribe.
+    DescribeConsumers(Vec<DescribedConsumers<'static>>),
     /// To LeaveGroup.
     Leave(LeaveGroupResponse<'static>),
     /// To OffsetCommit.
@@ -243,6 +249,18 @@ impl Answer {
                 error_code: code,
                 ..HeartbeatResponse::default()
             }),
+            Self::ConsumerHeartbeat(_) => Self::ConsumerHeartbeat(ConsumerGroupHeartbeatResponse {
+                error_code: code,
+                ..ConsumerGroupHeartbeatResponse::default()
+            }),
+            Self::DescribeConsumers(groups) => {
+                let groups = groups.into_iter().map(|group| DescribedConsumers {
+                    group_id: group.group_id,
+                    error_code: code,
+                    ..DescribedConsumers::default()
+                });
+                Self::DescribeConsumers(groups.collect())
+            }
             Self::Leave(_) => Self::Leave(LeaveGroupResponse {
                 error_code: code,
                 ..LeaveGroupResponse::default()

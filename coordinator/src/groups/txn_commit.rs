@@ -99,6 +99,17 @@ impl GroupShard {
                 _ => Ok(()),
             };
         };
+        if let Some(consumers) = &group.logged.consumer {
+            if generation < 0 && consumers.members.is_empty() {
+                return Ok(());
+            }
+            let known = consumers.may_fetch(Some(request.member_id), generation);
+            // Transactional producers do not know of stale epochs.
+            return known.map_err(|code| match code {
+                ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+                other => other,
+            });
+        }
         let live = &group.live;
         if generation < 0 && live.phase == Phase::Empty {
             return Ok(());

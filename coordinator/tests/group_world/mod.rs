@@ -19,6 +19,9 @@ use thalweg_coordinator::metadata::image::Image;
 use thalweg_coordinator::metadata::replay::replay;
 use thalweg_wire::bytes::{Message, Writer};
 use thalweg_wire::ids::{Epoch, Offset, ProducerId, TimestampMs, Uuid};
+use thalweg_wire::messages::consumer_group_heartbeat_request::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatRequestView,
+};
 use thalweg_wire::messages::heartbeat_request::{HeartbeatRequest, HeartbeatRequestView};
 use thalweg_wire::messages::join_group_request::{JoinGroupRequest, JoinGroupRequestView};
 use thalweg_wire::messages::leave_group_request::{LeaveGroupRequest, LeaveGroupRequestView};
@@ -204,6 +207,12 @@ impl World {
         |shard, caller, seen, scene| { shard.heartbeat(&caller, &seen, scene.now) }
     );
     request!(
+        consumer_heartbeat,
+        ConsumerGroupHeartbeatRequest<'_>,
+        ConsumerGroupHeartbeatRequestView,
+        |shard, caller, seen, scene| { shard.consumer_heartbeat(&caller, &seen, scene) }
+    );
+    request!(
         leave,
         LeaveGroupRequest<'_>,
         LeaveGroupRequestView,
@@ -242,6 +251,18 @@ impl World {
         let step = self
             .shard
             .describe(&caller(token, version), groups, version >= 3);
+        self.run(step);
+        token
+    }
+
+    pub(crate) fn describe_consumers(&mut self, groups: &[&str]) -> Token {
+        let token = self.token();
+        let image = self.image.clone();
+        let (now, image) = (self.now, &image);
+        let scene = Scene { now, image };
+        let step = self
+            .shard
+            .describe_consumers(&caller(token, 1), groups, scene);
         self.run(step);
         token
     }
