@@ -7,7 +7,7 @@
 //!   member behind its target ---------> current assignment: revoke, wait, take (`reconcile.rs`)
 //! ```
 //!
-//! All state is logged; a [`change::Change`] is the one form of it that is written, read and applied, so what is
+//! All state is logged; a `Change` is the one form of it that is written, read and applied, so what is
 //! proposed, replayed and replayed after a crash cannot differ. Beside it there are only sessions (`watch.rs`).
 //!
 //! Invariant: no partition is in the current assignment (assigned or waiting to be revoked) of two members.
