@@ -12,10 +12,14 @@ use thalweg_node::runtime::nudge;
 use thalweg_node::shard::mailbox::{Message, Reply};
 use thalweg_node::shard::router::{CREDITS, MESSAGE_BYTES_MAX, Ports, mesh};
 use thalweg_node::shard::wait::{Either, LocalFuture, race};
-use thalweg_wire::ids::ShardId;
+use thalweg_wire::ids::{PartitionId, PartitionIndex, ShardId, Uuid};
 
 /// Several times what the channels hold.
 const MESSAGES: usize = 4 * CREDITS;
+const ANY: PartitionId = PartitionId {
+    topic: Uuid::ZERO,
+    index: PartitionIndex(0),
+};
 
 /// Sends all at once, answers each late, and tells in which order the peer's messages came.
 async fn flood(ports: Ports, peer: ShardId) -> Vec<u32> {
@@ -26,7 +30,7 @@ async fn flood(ports: Ports, peer: ShardId) -> Vec<u32> {
             panic!("only wakes are sent");
         };
         let mut all = arriving.take();
-        all.extend(numbers);
+        all.extend(numbers.into_iter().map(|(number, _)| number));
         arriving.set(all);
         Box::pin(async {
             glommio::timer::sleep(Duration::from_micros(500)).await;
@@ -39,7 +43,7 @@ async fn flood(ports: Ports, peer: ShardId) -> Vec<u32> {
     let mut order = Vec::new();
     for number in 0..u32::try_from(MESSAGES).unwrap() {
         // The place in the order is taken by the first poll.
-        let mut sending = router.send(peer, Message::Wake(vec![number]));
+        let mut sending = router.send(peer, Message::Wake(vec![(number, ANY)]));
         let early = thalweg_node::shard::wait::poll_once(&mut sending);
         order.push((early, sending));
     }

@@ -265,11 +265,10 @@ async fn read<D: Disk>(
         let found = read_once(core, &wanted, terms, watch).await;
         let after = core.host.now().mono;
         core.metrics.stages.record(Stage::FetchRead, before, after);
-        let bytes: usize = found.iter().map(|found| found.part.bytes).sum();
-        let enough = bytes >= terms.bytes_min || found.iter().any(Found::is_notable);
+        let bytes = bytes_of(&found);
         let Some(slot) = slot
             .as_ref()
-            .filter(|_| waits && !enough && !link.is_hurried())
+            .filter(|_| waits && !is_enough(&found, terms) && !link.is_hurried())
         else {
             return found;
         };
@@ -291,9 +290,50 @@ async fn read<D: Disk>(
             }
             // The time is over and no watch fired: to look again would find nothing again.
             (Either::Right(()), Some(nothing)) => return nothing,
+            // Nothing else can have become visible: what did not move was watched.
+            (Either::Left(Either::Left(())), Some(nothing)) => {
+                let found = look_at(core, &slot.moved(), (&wanted, nothing), terms).await;
+                if is_enough(&found, terms) {
+                    return found;
+                }
+            }
             _ => {}
         }
     }
+}
+
+fn bytes_of(found: &[Found]) -> usize {
+    found.iter().map(|found| found.part.bytes).sum()
+}
+
+/// Whether what was found is an answer already.
+fn is_enough(found: &[Found], terms: &Terms) -> bool {
+    bytes_of(found) >= terms.bytes_min || found.iter().any(Found::is_notable)
+}
+
+/// Looks again at what `moved` (sorted) of all that was looked at before, when there were no records.
+async fn look_at<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    moved: &[PartitionId],
+    (wanted, mut before): (&[(PartitionKey, Wanted)], Vec<Found>),
+    terms: &Terms,
+) -> Vec<Found> {
+    let has_moved = |found: &Found| {
+        let partition = found.partition.as_ref();
+        partition.is_some_and(|partition| moved.binary_search(partition).is_ok())
+    };
+    let again: Vec<(PartitionKey, Wanted)> = wanted
+        .iter()
+        .zip(&before)
+        .filter(|(_, found)| has_moved(found))
+        .map(|(wanted, _)| wanted.clone())
+        .collect();
+    let found = read_once(core, &again, terms, None).await;
+    let places = before.iter_mut().filter(|found| has_moved(found));
+    for (place, found) in places.zip(found) {
+        *place = found;
+    }
+    before
 }
 
 /// Where a partition of the request is, or why it can't be read.
@@ -308,8 +348,15 @@ async fn read_once<D: Disk>(
     let image = core.image();
     let mut found: Vec<Found> = Vec::with_capacity(wanted.len());
     let mut jobs: BTreeMap<ShardId, (Vec<usize>, Vec<FetchPart>)> = BTreeMap::new();
+    let mut topic: Option<(&TopicKey, Result<&Topic, ErrorCode>)> = None;
     for (at, (key, wanted)) in wanted.iter().enumerate() {
-        match locate(core, &image, key, wanted) {
+        // Partitions of a topic mostly come in a row.
+        let known = topic.filter(|(last, _)| **last == key.topic);
+        let (_, named) = *topic.insert(known.unwrap_or_else(|| (&key.topic, named(&image, key))));
+        match named
+            .map_err(|code| (code, None))
+            .and_then(|topic| locate(core, topic, key.index, wanted))
+        {
             Ok(partition) => {
                 let (places, parts) = jobs.entry(core.owner(partition)).or_default();
                 places.push(at);
@@ -352,23 +399,24 @@ async fn read_once<D: Disk>(
     found
 }
 
-fn locate<D: Disk>(
-    core: &ShardCore<D>,
-    image: &Image,
-    key: &PartitionKey,
-    wanted: &Wanted,
-) -> Located {
-    let topic: &Topic = match &key.topic {
-        TopicKey::Id(id) => image
-            .topics
-            .get(*id)
-            .ok_or((ErrorCode::UnknownTopicId, None))?,
+fn named<'a>(image: &'a Image, key: &PartitionKey) -> Result<&'a Topic, ErrorCode> {
+    let topic = match &key.topic {
+        TopicKey::Id(id) => image.topics.get(*id).ok_or(ErrorCode::UnknownTopicId),
         TopicKey::Name(name) => {
-            let unknown = (ErrorCode::UnknownTopicOrPartition, None);
-            image.topics.named(name).ok_or(unknown)?
+            let topic = image.topics.named(name);
+            topic.ok_or(ErrorCode::UnknownTopicOrPartition)
         }
     };
-    let index = PartitionIndex(key.index);
+    topic.map(AsRef::as_ref)
+}
+
+fn locate<D: Disk>(
+    core: &ShardCore<D>,
+    topic: &Topic,
+    index: i32,
+    wanted: &Wanted,
+) -> Located {
+    let index = PartitionIndex(index);
     let unknown = (ErrorCode::UnknownTopicOrPartition, None);
     let partition = topic.partition(index).ok_or(unknown)?;
     let leader = Some((partition.leader, partition.leader_epoch));

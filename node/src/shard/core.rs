@@ -247,8 +247,8 @@ impl<D: Disk> ShardCore<D> {
                 bytes,
             } => Reply::Replanned(self.store.replan(partition, place, bytes)),
             Message::Wake(slots) => {
-                for slot in slots {
-                    self.slots.wake(slot);
+                for (slot, partition) in slots {
+                    self.slots.wake(slot, partition);
                 }
                 Reply::Done
             }
@@ -387,7 +387,8 @@ impl<D: Disk> ShardCore<D> {
         for partition in list {
             self.store.delete_partition(partition).await?;
             // Whoever waits for its records looks again and finds it gone.
-            self.moved(partition);
+            let keys = self.watches.borrow_mut().gone(partition);
+            self.wake_all(keys, partition);
         }
         Ok(())
     }
@@ -418,16 +419,20 @@ impl<D: Disk> ShardCore<D> {
     /// A partition's high watermark moved: whoever watches it looks again.
     fn moved(self: &Rc<Self>, partition: PartitionId) {
         let keys = self.watches.borrow_mut().moved(partition);
+        self.wake_all(keys, partition);
+    }
+
+    fn wake_all(self: &Rc<Self>, keys: Vec<WatchKey>, partition: PartitionId) {
         for key in keys {
-            self.wake(key);
+            self.wake(key, partition);
         }
     }
 
-    /// Wakes a parked fetch, wherever it is.
-    pub(super) fn wake(self: &Rc<Self>, key: WatchKey) {
+    /// Wakes a parked fetch, wherever it is, for a partition that moved.
+    pub(super) fn wake(self: &Rc<Self>, key: WatchKey, partition: PartitionId) {
         if key.shard == self.host.shard() {
-            self.slots.wake(key.slot);
-        } else if self.wakes.add(key) {
+            self.slots.wake(key.slot, partition);
+        } else if self.wakes.add(key, partition) {
             let core = Rc::clone(self);
             let sender = async move {
                 while let Some(slots) = core.wakes.next(key.shard) {

@@ -49,8 +49,8 @@ pub enum Message {
         /// Count.
         bytes: usize,
     },
-    /// Parked fetches of yours have something to look at. Answered with `Done`.
-    Wake(Vec<u32>),
+    /// Parked fetches of yours, by their slots, have these partitions to look at. Answered with `Done`.
+    Wake(Vec<(u32, PartitionId)>),
     /// Questions about partitions. Answered with `Queried`, in order.
     Query(Vec<(PartitionId, Query)>),
     /// Make these partitions. Answered with `Changed`.
@@ -105,6 +105,7 @@ impl Message {
                 batches + size_of_val(job.parts.as_slice())
             }
             Self::Fetch(job) => size_of_val(job.parts.as_slice()),
+            Self::Wake(slots) => size_of_val(slots.as_slice()),
             Self::Query(list) => size_of_val(list.as_slice()),
             Self::Create(list) => size_of_val(list.as_slice()),
             Self::Delete(list) => size_of_val(list.as_slice()),
@@ -119,7 +120,6 @@ impl Message {
             | Self::Transact(..)
             | Self::FreshProducerId
             | Self::Replan { .. }
-            | Self::Wake(_)
             | Self::Publish(_)
             | Self::Forget(_)
             | Self::TakeSession(_)

@@ -1,13 +1,15 @@
 //! Long polls that wait for records, and who is woken when some become visible.
 //!
-//! A fetch that found too little leaves a watch with each shard that owns partitions it asked for:
-//! a key that names the waiting shard and one of its slots. When a partition's high watermark
-//! moves, its watches are taken out and the slots woken; a fetch looks again and leaves new
-//! watches. Nothing polls. Watches are removed by firing or by the slot's next watch on the same
-//! shard, so their number is bounded by parked fetches; a wake that finds another fetch in the
-//! slot is harmless. A parked fetch holds no frame and no share of the shard's requests, only what
-//! it remembers of them, within [`REMEMBERED_BYTES_MAX`]. Deliberately absent: time (the fetch has its
-//! own timer), what is visible.
+//! A fetch that found too little leaves watches with each shard that owns partitions it asked for,
+//! under a key that names the waiting shard and one of its slots. When a partition's high watermark
+//! moves, its watches fire: they are taken out and the slots woken, each told which partition it was,
+//! so that the fetch looks at what moved and at nothing else. A key's watches on other partitions
+//! stay: what moves until the fetch looks is noted as well. Nothing polls. A watch fires once; a key
+//! has watches for its last list alone, so their number is bounded by the slots; a wake that finds
+//! another fetch in the slot is harmless. A fetch that watches the same partitions again, as one
+//! consumer does all day, puts back only the watches that fired. A parked fetch holds no frame and no
+//! share of the shard's requests, only what it remembers of them, within [`REMEMBERED_BYTES_MAX`].
+//! Deliberately absent: time (the fetch has its own timer), what is visible.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -42,53 +44,82 @@ pub struct WatchKey {
 /// Watches on the partitions of one shard.
 #[derive(Debug, Default)]
 pub struct Watches {
-    by_partition: HashMap<PartitionId, BTreeSet<WatchKey>>,
-    by_key: HashMap<WatchKey, Vec<PartitionId>>,
+    /// Emptied lists stay: most partitions that were watched once are watched again.
+    by_partition: HashMap<PartitionId, Vec<WatchKey>>,
+    by_key: HashMap<WatchKey, Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    /// Sorted, each once.
+    partitions: Vec<PartitionId>,
+    /// Those whose watch is not there any more.
+    fired: Vec<PartitionId>,
 }
 
 impl Watches {
     /// Wakes `key` when one of `partitions` moves; replaces what the key watched before.
-    pub fn watch(&mut self, key: WatchKey, partitions: Vec<PartitionId>) {
-        self.forget(key);
-        for partition in &partitions {
-            self.by_partition.entry(*partition).or_default().insert(key);
+    pub fn watch(&mut self, key: WatchKey, mut partitions: Vec<PartitionId>) {
+        partitions.sort_unstable();
+        partitions.dedup();
+        let missing = match self.by_key.get_mut(&key) {
+            Some(before) if before.partitions == partitions => std::mem::take(&mut before.fired),
+            _ => {
+                self.forget(key);
+                let watched = Watched {
+                    partitions: partitions.clone(),
+                    fired: Vec::new(),
+                };
+                self.by_key.insert(key, watched);
+                partitions
+            }
+        };
+        for partition in missing {
+            self.by_partition.entry(partition).or_default().push(key);
         }
-        self.by_key.insert(key, partitions);
     }
 
     /// Takes out all watches of a partition that moved: each watch fires once.
     pub fn moved(&mut self, partition: PartitionId) -> Vec<WatchKey> {
-        let keys: Vec<WatchKey> = self
-            .by_partition
-            .get(&partition)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
+        let keys: Vec<WatchKey> = match self.by_partition.get_mut(&partition) {
+            Some(keys) => keys.drain(..).collect(),
+            None => Vec::new(),
+        };
         for key in &keys {
-            self.forget(*key);
+            if let Some(watched) = self.by_key.get_mut(key) {
+                watched.fired.push(partition);
+            }
         }
         keys
     }
 
+    /// The partition is deleted: as [`Watches::moved`], and nothing is kept for it.
+    pub fn gone(&mut self, partition: PartitionId) -> Vec<WatchKey> {
+        let keys = self.moved(partition);
+        self.by_partition.remove(&partition);
+        keys
+    }
+
     fn forget(&mut self, key: WatchKey) {
-        for partition in self.by_key.remove(&key).unwrap_or_default() {
-            if let Some(keys) = self.by_partition.get_mut(&partition) {
-                keys.remove(&key);
-                if keys.is_empty() {
-                    self.by_partition.remove(&partition);
-                }
+        let Some(watched) = self.by_key.remove(&key) else {
+            return;
+        };
+        for partition in watched.partitions {
+            let keys = self.by_partition.get_mut(&partition);
+            let Some(keys) = keys else { continue };
+            if let Some(at) = keys.iter().position(|other| *other == key) {
+                keys.swap_remove(at);
             }
         }
     }
 
-    /// How many parked fetches watch this shard.
+    /// How many slots have or had watches on this shard.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    /// True if nobody watches.
+    /// True if nobody ever watched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()
@@ -98,7 +129,16 @@ impl Watches {
 #[derive(Default)]
 struct Slot {
     woken: Cell<bool>,
+    /// What moved since the last reset; bounded by the watches, each of which fires once.
+    moved: RefCell<Vec<PartitionId>>,
     signal: Signal,
+}
+
+impl Slot {
+    fn reset(&self) {
+        self.woken.set(false);
+        self.moved.borrow_mut().clear();
+    }
 }
 
 /// The slots of one shard's parked fetches.
@@ -128,7 +168,7 @@ impl Slots {
             .get(number as usize)
             .map(Rc::clone)
             .unwrap_or_default();
-        slot.woken.set(false);
+        slot.reset();
         ParkedSlot {
             table: self.clone(),
             number,
@@ -136,11 +176,12 @@ impl Slots {
         }
     }
 
-    /// Something that the fetch in this slot watches has moved.
-    pub fn wake(&self, number: u32) {
+    /// A partition that the fetch in this slot watches has moved.
+    pub fn wake(&self, number: u32, partition: PartitionId) {
         let slot = self.0.borrow().slots.get(number as usize).map(Rc::clone);
         if let Some(slot) = slot {
             slot.woken.set(true);
+            slot.moved.borrow_mut().push(partition);
             slot.signal.notify();
         }
     }
@@ -169,7 +210,15 @@ impl ParkedSlot {
 
     /// Forgets earlier wakes; to be called before looking (again).
     pub fn reset(&self) {
-        self.slot.woken.set(false);
+        self.slot.reset();
+    }
+
+    /// What moved since the last reset, sorted. May name what another fetch watched.
+    #[must_use]
+    pub fn moved(&self) -> Vec<PartitionId> {
+        let mut moved = self.slot.moved.take();
+        moved.sort_unstable();
+        moved
     }
 
     /// Waits for a wake since the last reset.
@@ -193,28 +242,28 @@ impl Drop for ParkedSlot {
 /// Wakes on their way to other shards: one message per shard at a time, whatever fires meanwhile.
 #[derive(Debug, Default)]
 pub struct Wakes {
-    pending: RefCell<BTreeMap<ShardId, BTreeSet<u32>>>,
+    pending: RefCell<BTreeMap<ShardId, Vec<(u32, PartitionId)>>>,
     running: RefCell<BTreeSet<ShardId>>,
 }
 
 impl Wakes {
     /// Notes a wake; true if the caller must start a sender for this shard.
-    pub fn add(&self, key: WatchKey) -> bool {
+    pub fn add(&self, key: WatchKey, partition: PartitionId) -> bool {
         self.pending
             .borrow_mut()
             .entry(key.shard)
             .or_default()
-            .insert(key.slot);
+            .push((key.slot, partition));
         self.running.borrow_mut().insert(key.shard)
     }
 
     /// The next message of a shard's sender; `None` ends the sender.
-    pub fn next(&self, shard: ShardId) -> Option<Vec<u32>> {
+    pub fn next(&self, shard: ShardId) -> Option<Vec<(u32, PartitionId)>> {
         let slots = self.pending.borrow_mut().remove(&shard);
         if slots.is_none() {
             self.running.borrow_mut().remove(&shard);
         }
-        slots.map(|slots| slots.into_iter().collect())
+        slots
     }
 }
 
@@ -240,13 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_fires_once_and_leaves_nothing_behind() {
+    fn a_watch_fires_once_and_the_others_of_its_key_stay() {
         let mut watches = Watches::default();
         watches.watch(key(1), vec![partition(0), partition(1)]);
         watches.watch(key(2), vec![partition(1)]);
         assert_eq!(watches.moved(partition(1)), [key(1), key(2)]);
+        assert!(watches.moved(partition(1)).is_empty());
+        // What moves until the fetch looks is noted as well.
+        assert_eq!(watches.moved(partition(0)), [key(1)]);
         assert!(watches.moved(partition(0)).is_empty());
-        assert!(watches.is_empty());
     }
 
     #[test]
@@ -257,6 +308,46 @@ mod tests {
         assert!(watches.moved(partition(0)).is_empty());
         assert_eq!(watches.len(), 1);
         assert_eq!(watches.moved(partition(2)), [key(1)]);
+    }
+
+    #[test]
+    fn the_same_list_again_puts_back_what_fired_and_nothing_twice() {
+        let mut watches = Watches::default();
+        let all = || vec![partition(2), partition(0), partition(1), partition(1)];
+        watches.watch(key(1), all());
+        assert_eq!(watches.moved(partition(1)), [key(1)]);
+        watches.watch(key(1), all());
+        watches.watch(key(1), all());
+        for index in 0..3 {
+            assert_eq!(watches.moved(partition(index)), [key(1)], "{index}");
+            assert!(watches.moved(partition(index)).is_empty(), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_deleted_partition_fires_and_is_not_kept() {
+        let mut watches = Watches::default();
+        watches.watch(key(1), vec![partition(0), partition(1)]);
+        assert_eq!(watches.gone(partition(0)), [key(1)]);
+        assert!(!watches.by_partition.contains_key(&partition(0)));
+        assert_eq!(watches.moved(partition(1)), [key(1)]);
+    }
+
+    #[test]
+    fn a_slot_is_told_what_moved_since_it_was_reset() {
+        let slots = Slots::default();
+        let slot = slots.enter();
+        slots.wake(slot.number(), partition(4));
+        slot.reset();
+        slots.wake(slot.number(), partition(3));
+        slots.wake(slot.number(), partition(1));
+        assert_eq!(slot.moved(), [partition(1), partition(3)]);
+        slots.wake(slot.number(), partition(5));
+        let number = slot.number();
+        drop(slot);
+        let next = slots.enter();
+        assert_eq!(next.number(), number);
+        assert!(next.moved().is_empty());
     }
 
     #[test]
@@ -276,11 +367,12 @@ mod tests {
     #[test]
     fn wakes_to_one_shard_share_a_message() {
         let wakes = Wakes::default();
-        assert!(wakes.add(key(1)));
-        assert!(!wakes.add(key(2)));
-        assert!(!wakes.add(key(1)));
-        assert_eq!(wakes.next(ShardId(1)), Some(vec![1, 2]));
+        assert!(wakes.add(key(1), partition(0)));
+        assert!(!wakes.add(key(2), partition(0)));
+        assert!(!wakes.add(key(1), partition(1)));
+        let first = vec![(1, partition(0)), (2, partition(0)), (1, partition(1))];
+        assert_eq!(wakes.next(ShardId(1)), Some(first));
         assert_eq!(wakes.next(ShardId(1)), None);
-        assert!(wakes.add(key(3)));
+        assert!(wakes.add(key(3), partition(0)));
     }
 }

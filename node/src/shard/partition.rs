@@ -11,7 +11,7 @@ use std::rc::Rc;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::epochs::EpochEnd;
 use thalweg_storage::error::StoreError;
-use thalweg_storage::log::{AppendContext, Appended, Origin};
+use thalweg_storage::log::{AppendContext, Appended, Origin, PartitionView};
 use thalweg_storage::store::{Isolation, ReadRequest};
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{Epoch, Offset, PartitionId};
@@ -86,24 +86,44 @@ impl<D: Disk> ShardCore<D> {
         let mut found = Vec::with_capacity(job.parts.len());
         let mut bytes = 0;
         let mut failed = false;
+        // Others run while records are looked for, and not otherwise.
+        let mut waited = false;
         for part in &job.parts {
             let room = job.bytes_max.saturating_sub(bytes);
-            let fetched = self.fetch_part(part, room, bytes == 0, job.isolation).await;
+            let fetched = match self.fetch_nothing(part, job.isolation) {
+                Some(nothing) => nothing,
+                None => {
+                    waited = true;
+                    self.fetch_part(part, room, bytes == 0, job.isolation).await
+                }
+            };
             bytes += fetched.bytes;
             failed |= fetched.error != ErrorCode::None || fetched.diverging.is_some();
             found.push(fetched);
         }
         if let Some(key) = job.watch.filter(|_| bytes < job.bytes_min && !failed) {
             self.watch(key, job.parts.iter().map(|part| part.partition).collect());
-            let moved = job.parts.iter().zip(&found).any(|(part, fetched)| {
+            for (part, fetched) in job.parts.iter().zip(&found).filter(|_| waited) {
                 let view = self.store.partition(part.partition);
-                view.is_none_or(|view| view.high_watermark != fetched.high_watermark)
-            });
-            if moved {
-                self.wake(key);
+                if view.is_none_or(|view| view.high_watermark != fetched.high_watermark) {
+                    self.wake(key, part.partition);
+                }
             }
         }
         found
+    }
+
+    /// What a reader finds that has everything it may see, as most partitions of most fetches: the
+    /// numbers alone. `None` if there is more to look at.
+    fn fetch_nothing(&self, part: &FetchPart, isolation: Isolation) -> Option<FetchedPart> {
+        let view = self.store.partition(part.partition)?;
+        let end = match isolation {
+            Isolation::HighWatermark => view.high_watermark,
+            Isolation::LastStable => view.last_stable,
+            Isolation::LogEnd => view.log_end,
+        };
+        let here = part.offset == end && part.last_fetched_epoch < Epoch(0);
+        here.then(|| FetchedPart::empty(&view, isolation))
     }
 
     async fn fetch_part(
@@ -116,17 +136,7 @@ impl<D: Disk> ShardCore<D> {
         let Some(view) = self.store.partition(part.partition) else {
             return FetchedPart::failed(StoreError::UnknownPartition(part.partition).into());
         };
-        let mut fetched = FetchedPart {
-            error: ErrorCode::None,
-            pieces: Vec::new(),
-            bytes: 0,
-            place: None,
-            high_watermark: view.high_watermark,
-            last_stable: view.last_stable,
-            log_start: view.log_start,
-            aborted: None,
-            diverging: None,
-        };
+        let mut fetched = FetchedPart::empty(&view, Isolation::HighWatermark);
         if part.last_fetched_epoch >= Epoch(0) {
             let end = self
                 .store
@@ -199,6 +209,21 @@ fn compared(part: &FetchPart, end: EpochEnd, log_start: Offset) -> Course {
 }
 
 impl FetchedPart {
+    /// No records, and the numbers.
+    fn empty(view: &PartitionView, isolation: Isolation) -> Self {
+        Self {
+            error: ErrorCode::None,
+            pieces: Vec::new(),
+            bytes: 0,
+            place: None,
+            high_watermark: view.high_watermark,
+            last_stable: view.last_stable,
+            log_start: view.log_start,
+            aborted: (isolation == Isolation::LastStable).then(Vec::new),
+            diverging: None,
+        }
+    }
+
     /// Nothing but an error: beside one Kafka tells no offsets either.
     #[must_use]
     pub fn failed(fault: Fault) -> Self {
