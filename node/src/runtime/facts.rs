@@ -237,6 +237,10 @@ pub fn store(settings: &Settings, shards: u16, memory: u64, disk_free: u64) -> S
             Durability::Write => store::Durability::Write,
         },
         journal_file_bytes: file,
+        // The end of a file that a whole round may not fit into is room nobody can count on.
+        round_bytes_max: base
+            .round_bytes_max
+            .min(usize::try_from(file / 4).unwrap_or(usize::MAX)),
         journal_bytes_max: (journal / u64::from(shards.max(1))).max(file * files_min),
         segment_preallocate_bytes: match storage.preallocate {
             true => storage.preallocate_step.0,

@@ -389,6 +389,16 @@ impl<D: Disk> Journal<D> {
         room.saturating_sub(state.queue.padded_bytes() as u64)
     }
 
+    /// Room that there is, once the pool has grown, whenever no file can be freed: then all but the
+    /// current one are free. What needs more than this might wait for ever, as a file can only be
+    /// freed when the next one was begun.
+    pub(crate) fn room_sure(&self) -> u64 {
+        let (_, most) = self.capacity();
+        let files = most / self.config.journal_file_bytes;
+        let round = padded(self.config.round_bytes_max) as u64;
+        files.saturating_sub(1) * self.config.journal_file_bytes.saturating_sub(round)
+    }
+
     /// Waits for `look` to give a value, asked again whenever room may have changed.
     pub(crate) async fn until_room<T>(&self, look: impl FnMut() -> Option<T>) -> T {
         self.room.until(look).await

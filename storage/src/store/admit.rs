@@ -126,6 +126,7 @@ impl<D: Disk> Store<D> {
         }
         let room = self.journal.room();
         let (now, most) = self.journal.capacity();
+        let sure = self.journal.room_sure();
         let mut state = self.state.borrow_mut();
         if state.waiting.front() != Some(&number) {
             return None;
@@ -139,8 +140,9 @@ impl<D: Disk> Store<D> {
             return Some(Err(StoreError::Full));
         }
         let reserve = state.reserve(most, self.config.journal_file_bytes);
-        if reserve + cost > most - most / 4 {
-            return Some(Err(StoreError::TooLarge { bytes, limit: most }));
+        if reserve + cost > sure {
+            let limit = sure.saturating_sub(reserve);
+            return Some(Err(StoreError::TooLarge { bytes, limit }));
         }
         drop(state);
         self.journal.want_growth();
