@@ -6,10 +6,12 @@
 
 use std::process::ExitCode;
 
+pub mod audited;
 pub mod bench;
 pub mod check;
 pub mod differential;
 pub mod failure;
+pub mod faultdisk;
 pub mod footprint;
 pub mod generator;
 pub mod groups;
@@ -19,6 +21,7 @@ pub mod kill9;
 pub mod metrics;
 pub mod oracle;
 pub mod packages;
+pub mod powercut;
 pub mod probe;
 pub mod process;
 pub mod server;
@@ -53,6 +56,8 @@ const HELP: &str = "cargo x COMMAND
             --seed N one seed, --seeds N seeds 0 to N-1
   kill9   kill -9 while four producers write, then audit every acknowledgement
             --rounds N, --seed N, --kafka, --dev
+  powercut  power cuts replayed from a fault disk's log, on ext4 and xfs; needs root
+            --images N, --seconds N of load, --seed N, --ext4, --xfs, --no-planted, --dev
   bench   a short slice of each load, every record verified; --kafka, --dev
   instructions  how many the hot functions take, against perf/instructions.toml; --record
   footprint  memory and CPU at rest, start times, sendfile's share, direct writers; for a quiet machine
@@ -78,6 +83,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "oracle" => oracle::oracle(&rest),
         "sim" => sim::sim(&rest),
         "kill9" => kill9::kill9(&rest),
+        "powercut" => powercut::powercut(&rest),
         "versus" => versus::versus(&rest),
         "profile" => versus::profile(&rest),
         "bench" => bench::bench(&rest),
