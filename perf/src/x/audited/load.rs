@@ -39,6 +39,9 @@ pub struct Stage<'a> {
     pub place: &'a (dyn Fn() -> usize + Sync),
 }
 
+/// Name, partitions and configs.
+type Topic<'a> = (&'a str, i32, &'a [(&'a str, &'a str)]);
+
 struct Desk<'a> {
     stage: &'a Stage<'a>,
     ledger: Mutex<Ledger>,
@@ -99,7 +102,7 @@ impl Desk<'_> {
     fn make_topics(&self) -> Outcome<()> {
         let mut client = self.client()?;
         let segment = ("segment.bytes", "1048576");
-        let topics: [(&str, i32, &[(&str, &str)]); 3] = [
+        let topics: [Topic; 3] = [
             (
                 PLAIN,
                 PLAIN_PARTITIONS,
