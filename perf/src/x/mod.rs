@@ -49,7 +49,7 @@ const HELP: &str = "cargo x COMMAND
             --dev    against the node's development build
             --differential  seeded raw requests to both at once, every answer compared;
                      --seed N, --steps N, --dev
-            --only PART: java, admin, tools, kcat, groups or clients alone
+            --only PART: java, admin, tools, kcat, groups, clients, ecosystem and others alone
             --record writes down what Kafka's tools print (with --kafka)
   oracle  Kafka's own classes as judges of messages and batches; reads the schemas again
   sim     whole nodes on the seeded disk: crashes at any of its operations

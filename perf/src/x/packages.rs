@@ -141,6 +141,7 @@ pub fn java_classes(project: &Path, jars: &Path) -> Outcome<PathBuf> {
         .arg(jars.join("*"))
         .arg(project.join("Client.java"))
         .arg(project.join("Transactions.java"))
+        .arg(project.join("Streams.java"))
         .limit(INSTALL_LIMIT)
         .run()?;
     Ok(into)

@@ -15,6 +15,7 @@ mod admin;
 mod clients;
 mod compaction;
 mod directory;
+mod ecosystem;
 mod groups;
 mod java;
 mod kcat;
@@ -37,7 +38,7 @@ const VERIFIERS: usize = 3;
 type Part = fn(&mut Scene) -> Outcome<()>;
 
 /// What is played on one run of the server, before it is killed and stopped for all.
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     // First: what the tools print shows what others have set.
     ("tools", tools::play),
     ("java", java::play),
@@ -47,6 +48,7 @@ const PARTS: [(&str, Part); 8] = [
     ("transactions", transactions::play),
     ("compaction", compaction::play),
     ("clients", clients::play),
+    ("ecosystem", ecosystem::play),
 ];
 
 /// The clients, installed.
@@ -102,7 +104,7 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
             "--record takes what Apache Kafka prints: add --kafka",
         ));
     }
-    let tools = Tools::install()?;
+    let tools = Tools::install(only.is_none_or(|(name, _)| name == "clients"))?;
     let program = match kind {
         Kind::Kafka => tools.jars.clone(),
         Kind::Thalweg => server::thalweg(build)?,
@@ -121,22 +123,28 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
         record,
     };
     match only {
-        Some(part) => scene.rehearse(part)?,
+        Some((_, part)) => scene.rehearse(part)?,
         None => scene.play()?,
     }
     Ok(scene.tally)
 }
 
-fn part(name: Option<&str>) -> Outcome<Part> {
+fn part(name: Option<&str>) -> Outcome<(&'static str, Part)> {
     let found = PARTS.iter().find(|(known, _)| Some(*known) == name);
     let known: Vec<&str> = PARTS.iter().map(|(known, _)| *known).collect();
     found
-        .map(|(_, part)| *part)
+        .copied()
         .context(|| format!("--only takes one of {}", known.join(", ")))
 }
 
 impl Tools {
-    fn install() -> Outcome<Self> {
+    /// The clients in many languages take minutes to install, so only whoever plays them has them.
+    fn install(with_clients: bool) -> Outcome<Self> {
+        let clients = if with_clients {
+            clients::install()?
+        } else {
+            Vec::new()
+        };
         let hour_ago = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .context(|| "the clock stands before 1970")?
@@ -145,7 +153,7 @@ impl Tools {
         Ok(Self {
             jars: packages::kafka_jars()?,
             kcat: packages::tool("kcat", "kcat")?,
-            clients: clients::install()?.into_iter().map(Arc::new).collect(),
+            clients: clients.into_iter().map(Arc::new).collect(),
             base_ms: hour_ago * 1000,
         })
     }
