@@ -467,3 +467,95 @@ fn the_planted_defects_are_off_by_default() {
         Mutation::None
     );
 }
+
+/// What Apache Kafka does to a directory between two runs of ours, as far as storage sees it.
+mod kafka_between {
+    use super::*;
+    use std::path::Path;
+    use thalweg_storage::disk::Disk;
+
+    const LOG: &str = "log/t1-0/00000000000000000000.log";
+    const START: &str = "log/log-start-offset-checkpoint";
+
+    /// A stopped node's directory with 5 records, the first of which is deleted.
+    async fn stopped(disk: &MemoryDisk, handle: &Handle) {
+        let node = start(disk, 1, handle).await;
+        for number in 0..5 {
+            let one = batch(number, 1, 100, 1_000);
+            produce(&node, id(1, 0), &one).await.unwrap();
+        }
+        let store = Rc::clone(node.store(id(1, 0)));
+        store.delete_records(id(1, 0), Offset(1)).await.unwrap();
+        let stopped = store.stop_clean(TimestampMs(2_000)).await.unwrap();
+        mark_clean(disk, &stopped, 12).await.unwrap();
+    }
+
+    async fn bounds(disk: &MemoryDisk, handle: &Handle) -> (i64, i64) {
+        let node = start(disk, 1, handle).await;
+        let view = node.store(id(1, 0)).partition(id(1, 0)).unwrap();
+        (view.log_start.0, view.log_end.0)
+    }
+
+    #[test]
+    fn what_it_appended_and_deleted_counts() {
+        with_executor(21, |disk, handle| async move {
+            stopped(&disk, &handle).await;
+            let mut log = disk.read_file(Path::new(LOG)).await.unwrap();
+            let mut one = batch(5, 1, 100, 1_000);
+            one[..8].copy_from_slice(&5_i64.to_be_bytes());
+            log.extend_from_slice(&one);
+            disk.replace_file(Path::new(LOG), &log).await.unwrap();
+            let text = b"0\n1\nt1 0 3\n";
+            disk.replace_file(Path::new(START), text).await.unwrap();
+            disk.sync_dir(Path::new("log")).await.unwrap();
+            assert_eq!(bounds(&disk, &handle).await, (3, 6));
+            // From the journal now: the file would say too little if Kafka wrote none.
+            let disk = disk.crash(1);
+            disk.remove(Path::new(START)).await.unwrap();
+            assert_eq!(bounds(&disk, &handle).await, (3, 6));
+        });
+    }
+
+    #[test]
+    fn a_log_start_that_may_be_stale_is_not_believed() {
+        with_executor(22, |disk, handle| async move {
+            stopped(&disk, &handle).await;
+            let text = b"0\n1\nt1 0 3\n";
+            disk.replace_file(Path::new(START), text).await.unwrap();
+            disk.remove(Path::new("log/.kafka_cleanshutdown"))
+                .await
+                .unwrap();
+            assert_eq!(bounds(&disk, &handle).await, (1, 5));
+        });
+    }
+
+    #[test]
+    fn a_directory_without_journals_tells_its_log_starts() {
+        with_executor(23, |disk, handle| async move {
+            stopped(&disk, &handle).await;
+            disk.remove(Path::new("journal/manifest")).await.unwrap();
+            for entry in disk.list(Path::new("journal/0")).await.unwrap() {
+                let path = Path::new("journal/0").join(&entry.name);
+                disk.remove(&path).await.unwrap();
+            }
+            disk.sync_dir(Path::new("journal")).await.unwrap();
+            disk.sync_dir(Path::new("journal/0")).await.unwrap();
+            assert_eq!(bounds(&disk, &handle).await, (1, 5));
+            let disk = disk.crash(2);
+            assert_eq!(bounds(&disk, &handle).await, (1, 5));
+        });
+    }
+
+    #[test]
+    fn a_checkpoint_that_cannot_be_read_is_refused() {
+        with_executor(24, |disk, handle| async move {
+            stopped(&disk, &handle).await;
+            disk.replace_file(Path::new(START), b"0\n1\nt1 x\n")
+                .await
+                .unwrap();
+            let refused = boot(&disk, &names(2), 1, small(), &handle).await;
+            let refused = refused.map(|_| ()).unwrap_err().to_string();
+            assert!(refused.contains("log-start-offset-checkpoint"), "{refused}");
+        });
+    }
+}

@@ -10,7 +10,7 @@ use super::FormatError;
 pub const META_PROPERTIES: &str = "meta.properties";
 /// Says which topic a partition's directory is of.
 pub const PARTITION_METADATA: &str = "partition.metadata";
-/// Tells Kafka that the directory was left in order; ours to write, never to believe.
+/// Tells Kafka that the directory was left in order, and us that the checkpoints beside it are not stale.
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 /// Content of `meta.properties`.

@@ -78,6 +78,7 @@ fn carry_plain(id: PartitionId, journaled: &Journaled, queue: &mut RoundQueue) {
 impl<D: Disk> Recovery<D> {
     /// Phase two: `specs` are all partitions of this node, the metadata log included.
     pub async fn finish(mut self, specs: &[PartitionSpec]) -> Result<Report, StoreError> {
+        self.take_back(specs).await?;
         self.prepare_dirs(specs).await?;
         self.report.partitions = self.image.partitions.len();
         let known: BTreeSet<_> = specs.iter().map(|spec| spec.id).collect();
@@ -98,6 +99,9 @@ impl<D: Disk> Recovery<D> {
         self.disk
             .replace_file(&Manifest::path(), &manifest.encode())
             .await?;
+        // After a clean stop the checkpoints beside it are believed until the new journals count,
+        // so that this may be cut and repeated. Nothing of a partition has changed yet.
+        self.remove_mark().await?;
         self.remove_unused().await?;
         Ok(self.report)
     }

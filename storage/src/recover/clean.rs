@@ -2,9 +2,10 @@
 //!
 //! Kafka's own files say so to Kafka: up to where each partition is flushed, its high watermark,
 //! and its log start where that lies in the middle of a segment, which no segment tells. The clean
-//! mark comes last, so that none of them is believed before all are there. This engine reads none
-//! of them: what it needs is in the journal's last round. The next start removes the mark before it
-//! changes anything; the checkpoints stay as they are, as they do while Kafka runs.
+//! mark comes last, so that none of them is believed before all are there. This engine needs none
+//! of its own: what it needs is in the journal's last round. What Kafka wrote since is told by `returned.rs`.
+//! The next start removes the mark before it serves anything; the checkpoints stay as they are, as
+//! they do while Kafka runs.
 //! `cleaner-offset-checkpoint` is the exception: how far each log was compacted is nowhere else. One that
 //! says too little costs a cleaning, never a record.
 

@@ -23,17 +23,23 @@ use crate::store::lifecycle::{DELETED, LOG_DIR, STRAY, aside_name, partition_dir
 const READS_IN_FLIGHT: usize = 16;
 
 impl<D: Disk> Recovery<D> {
-    /// Makes missing directories and sets aside those of other topics. Before the first change,
-    /// the clean mark that the last stop left for Kafka is gone for good.
-    pub(super) async fn prepare_dirs(&self, specs: &[PartitionSpec]) -> Result<(), StoreError> {
-        super::make_dir(&self.disk, Path::new(LOG_DIR)).await?;
+    /// Removes the mark that the last clean stop left for Kafka.
+    pub(super) async fn remove_mark(&self) -> DiskResult<()> {
         let mark = Path::new(LOG_DIR).join(meta::CLEAN_SHUTDOWN);
         match self.disk.remove(&mark).await {
-            Err(error) if error.is_missing() => {}
+            Err(error) if error.is_missing() => Ok(()),
             removed => {
                 removed?;
-                self.disk.sync_dir(Path::new(LOG_DIR)).await?;
+                self.disk.sync_dir(Path::new(LOG_DIR)).await
             }
+        }
+    }
+
+    /// Makes missing directories and sets aside those of other topics.
+    pub(super) async fn prepare_dirs(&self, specs: &[PartitionSpec]) -> Result<(), StoreError> {
+        super::make_dir(&self.disk, Path::new(LOG_DIR)).await?;
+        if !self.image.clean {
+            self.remove_mark().await?;
         }
         let mut there = BTreeMap::new();
         for entry in self.disk.list(Path::new(LOG_DIR)).await? {

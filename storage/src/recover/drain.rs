@@ -85,7 +85,7 @@ pub(crate) fn found_of(journaled: &Journaled, tail: Vec<u8>) -> Found {
     Found {
         end: journaled.end,
         tail,
-        unsure_from: (!journaled.is_plain())
+        unsure_from: (!journaled.leaves_files())
             .then(|| journaled.moved.map_or(Offset(0), |moved| moved.segment)),
         cut: journaled.cut,
         log_start: journaled.log_start,

@@ -142,13 +142,25 @@ pub(crate) fn block_of(place: Place) -> Place {
 }
 
 impl Journaled {
+    /// Nothing said yet.
+    pub(crate) fn begun(first_round: u64) -> Self {
+        Self {
+            first_round,
+            ..Self::default()
+        }
+    }
+
     /// Only what says where the files end, and the log start: nothing to write, nothing to scan.
     pub(crate) fn is_plain(&self) -> bool {
+        self.leaves_files() && self.moved.is_some()
+    }
+
+    /// Nothing is said of what the files hold: at most where they end, and the log start.
+    pub(crate) fn leaves_files(&self) -> bool {
         self.ranges.is_empty()
             && self.epochs.is_empty()
             && self.state.is_none()
             && self.cut.is_none()
-            && self.moved.is_some()
     }
 
     fn put(&mut self, place: Place, bytes: Slice, more: bool) {

@@ -34,6 +34,7 @@ mod dirs;
 pub(crate) mod drain;
 pub(crate) mod journaled;
 pub(crate) mod manifest;
+mod returned;
 mod run;
 pub(crate) mod scan;
 
@@ -191,6 +192,7 @@ impl<D: Disk> Recovery<D> {
             config: crate::log::LogConfig::default(),
             now: self.now,
         };
+        self.trust_metadata_files().await?;
         // Its journaled records go to its segments now, and once more in `finish`: that changes
         // nothing, because every entry names its place, and makes all of it durable.
         let found = match self.image.partitions.get(&METADATA_PARTITION) {
