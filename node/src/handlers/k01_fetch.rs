@@ -410,12 +410,7 @@ fn named<'a>(image: &'a Image, key: &PartitionKey) -> Result<&'a Topic, ErrorCod
     topic.map(AsRef::as_ref)
 }
 
-fn locate<D: Disk>(
-    core: &ShardCore<D>,
-    topic: &Topic,
-    index: i32,
-    wanted: &Wanted,
-) -> Located {
+fn locate<D: Disk>(core: &ShardCore<D>, topic: &Topic, index: i32, wanted: &Wanted) -> Located {
     let index = PartitionIndex(index);
     let unknown = (ErrorCode::UnknownTopicOrPartition, None);
     let partition = topic.partition(index).ok_or(unknown)?;

@@ -1,10 +1,10 @@
 //! What Apache Kafka did to the directory while nobody of us looked.
 //!
 //! After a clean stop the journals hold nothing but the places where files end and log starts. If
-//! Kafka served the directory since, its files go further, or elsewhere, than those places say: then
-//! the files count, or records it acknowledged would be cut off. A log start that DeleteRecords
-//! raised into the middle of a segment is told by `log-start-offset-checkpoint` alone; it is taken
-//! into the journal here, once.
+//! Kafka served the directory since, its files go further than those places say: then the files
+//! count, or records it acknowledged would be cut off. Files that end earlier have lost something,
+//! and are dealt with as ever. A log start that DeleteRecords raised into the middle of a segment is
+//! told by `log-start-offset-checkpoint` alone; it is taken into the journal here, once.
 //!
 //! That file is believed only where it cannot be stale: where there is no journal yet, and after a
 //! clean stop whose mark is there, which is written after it and removed by the next start, ours or
@@ -54,8 +54,8 @@ impl<D: Disk> Recovery<D> {
         Ok(())
     }
 
-    /// Forgets the journaled end of a partition whose files end elsewhere, after a clean stop: it is
-    /// then loaded as if there had never been a journal.
+    /// Forgets the journaled end of a partition whose files go further, after a clean stop: it is then
+    /// loaded as if there had never been a journal.
     async fn trust_files(&mut self, id: PartitionId, dir_name: &str) -> Result<(), StoreError> {
         if !self.image.clean {
             return Ok(());
@@ -67,10 +67,8 @@ impl<D: Disk> Recovery<D> {
             return Ok(());
         };
         let last = last_segment(&self.disk, &partition_dir(dir_name)).await?;
-        // An empty active segment may have no file yet.
-        let is_ours = last == Some((moved.segment, moved.position))
-            || (moved.position == 0 && last.is_none_or(|(base, _)| base < moved.segment));
-        if !is_ours {
+        // Kafka only ever goes on from where we stopped.
+        if last > Some((moved.segment, moved.position)) {
             (journaled.moved, journaled.end) = (None, None);
         }
         Ok(())
