@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::process::Program;
@@ -129,8 +130,16 @@ pub fn kafkajs(project: &Path) -> Outcome<PathBuf> {
     })
 }
 
+/// Where this process has compiled [`java_classes`] to. Held meanwhile: scenes that ask side by side
+/// would write the same files.
+static JAVA_CLASSES: Mutex<Option<PathBuf>> = Mutex::new(None);
+
 /// The folder with the compiled classes of the programs that are written against Kafka's jars.
 pub fn java_classes(project: &Path, jars: &Path) -> Outcome<PathBuf> {
+    let mut compiled = JAVA_CLASSES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(folder) = &*compiled {
+        return Ok(folder.clone());
+    }
     let javac = tool("javac", "openjdk-17-jdk-headless")?;
     let into = cache().join("java-client");
     Program::new(javac)
@@ -144,6 +153,7 @@ pub fn java_classes(project: &Path, jars: &Path) -> Outcome<PathBuf> {
         .arg(project.join("Streams.java"))
         .limit(INSTALL_LIMIT)
         .run()?;
+    *compiled = Some(into.clone());
     Ok(into)
 }
 
