@@ -44,7 +44,7 @@ pub struct WatchKey {
 /// Watches on the partitions of one shard.
 #[derive(Debug, Default)]
 pub struct Watches {
-    /// Emptied lists stay: most partitions that were watched once are watched again.
+    /// Emptied entries stay: most partitions that were watched once are watched again.
     by_partition: HashMap<PartitionId, Vec<WatchKey>>,
     by_key: HashMap<WatchKey, Watched>,
 }
@@ -82,7 +82,7 @@ impl Watches {
     /// Takes out all watches of a partition that moved: each watch fires once.
     pub fn moved(&mut self, partition: PartitionId) -> Vec<WatchKey> {
         let keys: Vec<WatchKey> = match self.by_partition.get_mut(&partition) {
-            Some(keys) => keys.drain(..).collect(),
+            Some(keys) => std::mem::take(keys),
             None => Vec::new(),
         };
         for key in &keys {

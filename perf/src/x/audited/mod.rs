@@ -2,7 +2,7 @@
 //!
 //! [`load`] writes from several threads (idempotent producers, transactions, compacted keys, topics
 //! deleted and made again, records deleted, a reader beside them); [`ledger`] keeps what was sent,
-//! answered and shown, each with the place in the fault disk's log at which that was so; [`audit`]
+//! answered and shown, each with the place in the fault disk's log at which that was so; [`mod@audit`]
 //! reads a server back and names the first contradiction for a cut at a given place.
 //!
 //! Values prove themselves: each holds its stream and sequence and bytes that follow from them.
