@@ -8,7 +8,7 @@
 //! The same search must find a planted defect: a node that runs with `storage.durability=write`
 //! acknowledges before the flush, which is what the audit is there to see.
 //!
-//! Deliberately absent: read errors and rot (`cargo x rot`), the end of the process alone
+//! Deliberately absent: read errors and rot, the end of the process alone
 //! (`cargo x kill9`).
 
 use std::fs;
