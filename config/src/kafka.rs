@@ -52,6 +52,8 @@ const NO_METRICS: &str = "metrics are at /metrics on listen.admin, see metrics.d
 const CLEANER: &str = "each shard cleans its own logs; see log.cleaner.backoff.ms, log.cleaner.dedupe.buffer.size and a topic's min.cleanable.dirty.ratio";
 const NO_SHARE: &str = "there are no share groups yet";
 const NO_STREAMS: &str = "there are no streams groups yet";
+const NO_MIGRATION: &str =
+    "a group changes its protocol only while it has no members, as with the policy disabled";
 const NO_GROUPS: &str = "the consumer group coordinator has no such knob here";
 const NO_REPLICATION: &str = "there is no replication yet, the node is alone";
 const NO_QUORUM: &str = "the metadata quorum is this node alone, nobody is waited for";
@@ -122,6 +124,10 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
     ("fetch.purgatory.", Treatment::Instead(NO_PURGATORY)),
     ("follower.", Treatment::Instead(NO_REPLICATION)),
     ("group.", Treatment::Instead(NO_GROUPS)),
+    (
+        "group.consumer.migration.policy",
+        Treatment::Instead(NO_MIGRATION),
+    ),
     ("group.share.", Treatment::Instead(NO_SHARE)),
     ("group.streams.", Treatment::Instead(NO_STREAMS)),
     (

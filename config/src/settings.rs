@@ -250,6 +250,30 @@ kafka_section!(
         group_max_session_timeout_ms: i32 = "group.max.session.timeout.ms",
         /// Members of one group.
         group_max_size: i32 = "group.max.size",
+        /// Protocols of groups that are served; without `consumer`, no groups of KIP-848.
+        group_coordinator_rebalance_protocols: List = "group.coordinator.rebalance.protocols",
+        /// Milliseconds without a heartbeat after which a member of a consumer group is gone.
+        group_consumer_session_timeout_ms: i32 = "group.consumer.session.timeout.ms",
+        /// Milliseconds of the shortest such time that a group may set.
+        group_consumer_min_session_timeout_ms: i32 = "group.consumer.min.session.timeout.ms",
+        /// Milliseconds of the longest such time that a group may set.
+        group_consumer_max_session_timeout_ms: i32 = "group.consumer.max.session.timeout.ms",
+        /// Milliseconds between two heartbeats of a member of a consumer group.
+        group_consumer_heartbeat_interval_ms: i32 = "group.consumer.heartbeat.interval.ms",
+        /// Milliseconds of the shortest such interval that a group may set.
+        group_consumer_min_heartbeat_interval_ms: i32 = "group.consumer.min.heartbeat.interval.ms",
+        /// Milliseconds of the longest such interval that a group may set.
+        group_consumer_max_heartbeat_interval_ms: i32 = "group.consumer.max.heartbeat.interval.ms",
+        /// Milliseconds between two assignments of a consumer group.
+        group_consumer_assignment_interval_ms: i32 = "group.consumer.assignment.interval.ms",
+        /// Milliseconds of the shortest such interval that a group may set.
+        group_consumer_min_assignment_interval_ms: i32 = "group.consumer.min.assignment.interval.ms",
+        /// Milliseconds of the longest such interval that a group may set.
+        group_consumer_max_assignment_interval_ms: i32 = "group.consumer.max.assignment.interval.ms",
+        /// Members of one consumer group.
+        group_consumer_max_size: i32 = "group.consumer.max.size",
+        /// Assignors of consumer groups, the first for groups whose members wish for none.
+        group_consumer_assignors: List = "group.consumer.assignors",
         /// Partitions of `__consumer_offsets`.
         offsets_topic_num_partitions: i32 = "offsets.topic.num.partitions",
         /// Replicas of `__consumer_offsets`.

@@ -424,13 +424,14 @@ fn features_are_those_whose_apis_are_served() {
         .collect();
     let wanted = [
         "eligible.leader.replicas.version=1",
+        "group.version=1",
         "metadata.version=30",
         "transaction.version=2",
         "kraft.version=1",
     ];
     assert_eq!(shown, wanted);
     assert_eq!(answer.finalized_features_epoch, cluster.image().offset.0);
-    assert_eq!(answer.supported_features.len(), 4);
+    assert_eq!(answer.supported_features.len(), 5);
     announce(&cluster.image(), cluster.reader.quorum(), 3, &mut answer);
     assert_eq!(
         answer.supported_features.len(),

@@ -644,7 +644,9 @@ fn loggers_groups_and_subscriptions_are_changed_as_far_as_they_go() {
     );
     let session = |value| [("consumer.session.timeout.ms", SET, Some(value))];
     assert_eq!(one(Resource::GROUP, "g", &session("45000")), "done");
-    assert!(one(Resource::GROUP, "g", &session("50000")).starts_with("INVALID_CONFIG"));
+    assert_eq!(one(Resource::GROUP, "g", &session("50000")), "done");
+    let share = [("share.session.timeout.ms", SET, Some("50000"))];
+    assert!(one(Resource::GROUP, "g", &share).starts_with("INVALID_CONFIG"));
     assert!(one(Resource::GROUP, "", &[]).contains("Default group resources are not allowed."));
     assert!(one(Resource::CLIENT_METRICS, "", &[]).contains("Subscription name can't be empty"));
     assert_eq!(

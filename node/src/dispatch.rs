@@ -131,6 +131,8 @@ fn concerns_groups(api: ApiKey) -> bool {
             | ApiKey::DeleteGroups
             | ApiKey::OffsetDelete
             | ApiKey::TxnOffsetCommit
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
     )
 }
 
@@ -158,6 +160,12 @@ async fn groups<D: Disk>(
             handlers::k28_txn_offset_commit::handle(core, &request, turn).await
         }
         ApiKey::OffsetDelete => handlers::k47_offset_delete::handle(core, &request, turn).await,
+        ApiKey::ConsumerGroupHeartbeat => {
+            handlers::k68_consumer_group_heartbeat::handle(core, &request, turn).await
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            handlers::k69_consumer_group_describe::handle(core, &request, turn).await
+        }
         _ => Err(unsupported(&request)),
     }
 }

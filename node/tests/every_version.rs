@@ -6,7 +6,7 @@
 
 mod live;
 
-use live::groups::{commit_request, fetch_request, join_request};
+use live::groups::{commit_request, consumer_heartbeat, fetch_request, join_request};
 use live::transactions::{add_request, end_request};
 use live::{Node, Peer, Topic, batch, produce_request};
 use thalweg_wire::api::{self, ApiKey, Listener};
@@ -17,7 +17,11 @@ use thalweg_wire::messages::{
     add_offsets_to_txn_response::AddOffsetsToTxnResponseView,
     add_partitions_to_txn_response::AddPartitionsToTxnResponseView, alter_configs_request as alter,
     alter_configs_response::AlterConfigsResponseView, api_versions_request::ApiVersionsRequest,
-    api_versions_response::ApiVersionsResponseView, create_partitions_request as partitions,
+    api_versions_response::ApiVersionsResponseView,
+    consumer_group_describe_request::ConsumerGroupDescribeRequest,
+    consumer_group_describe_response::ConsumerGroupDescribeResponseView,
+    consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponseView,
+    create_partitions_request as partitions,
     create_partitions_response::CreatePartitionsResponseView, create_topics_request as create,
     create_topics_response::CreateTopicsResponseView, delete_groups_request::DeleteGroupsRequest,
     delete_groups_response::DeleteGroupsResponseView, delete_records_request as records,
@@ -332,6 +336,17 @@ fn ask_about_groups(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> 
                 ..Default::default()
             };
             exchange!(peer, request, v, DescribeGroupsResponseView)
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let request = consumer_heartbeat("consumers", "member", &scene.topic);
+            exchange!(peer, request, v, ConsumerGroupHeartbeatResponseView)
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let request = ConsumerGroupDescribeRequest {
+                group_ids: vec!["consumers".into()],
+                include_authorized_operations: true,
+            };
+            exchange!(peer, request, v, ConsumerGroupDescribeResponseView)
         }
         ApiKey::ListGroups => {
             let request = ListGroupsRequest::default();

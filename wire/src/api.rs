@@ -243,6 +243,8 @@ pub const TABLE: &[Api] = &[
     row(ApiKey::DescribeProducers, 0, 0),
     row(ApiKey::DescribeTransactions, 0, 0),
     row(ApiKey::ListTransactions, 0, 2),
+    row(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    row(ApiKey::ConsumerGroupDescribe, 0, 1),
     row(ApiKey::ListConfigResources, 0, 1),
     row(ApiKey::DescribeTopicPartitions, 0, 0),
 ];

@@ -1,8 +1,8 @@
 //! The keys of groups and of client metrics subscriptions.
 //!
-//! They are known, shown with their defaults and checked as Kafka checks them. Groups of the protocols
-//! they are for and clients' metrics do not exist here yet, so a value other than the default is refused
-//! as a topic's would be. Deliberately absent: `match` patterns of subscriptions, which are refused anyway.
+//! They are known, shown with their defaults and checked as Kafka checks them. Consumer groups obey theirs.
+//! Share groups, streams groups and clients' metrics do not exist here yet, so a value other than the default
+//! is refused as a topic's would be. Deliberately absent: `match` patterns of subscriptions, which are refused anyway.
 
 use std::collections::BTreeMap;
 
@@ -135,7 +135,8 @@ pub(crate) fn check_group(
             check_range((image, broker), name, number).map_err(config)?;
         }
     }
-    for name in news {
+    check_session((image, broker), set).map_err(config)?;
+    for name in news.iter().filter(|name| !name.starts_with("consumer.")) {
         let (Some(key), Some(text)) = (find(name), set.get(*name)) else {
             continue;
         };
@@ -146,6 +147,28 @@ pub(crate) fn check_group(
         }
     }
     Ok(())
+}
+
+/// A member must be able to heartbeat within its session.
+fn check_session(
+    (image, broker): (&Image, &BrokerConfigs),
+    set: &BTreeMap<String, String>,
+) -> Result<(), String> {
+    let number = |name: &str| -> Option<i64> {
+        let key = GROUP_KEYS.iter().find(|key| key.name == name)?;
+        let text = set.get(name).cloned();
+        let text = text.unwrap_or_else(|| broker.small_default(image, key));
+        text.trim().parse().ok()
+    };
+    let session = number("consumer.session.timeout.ms");
+    let interval = number("consumer.heartbeat.interval.ms");
+    match (session, interval) {
+        (Some(session), Some(interval)) if session <= interval => Err(
+            "consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms"
+                .to_owned(),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Sessions and heartbeats stay within what the broker allows: `consumer.session.timeout.ms` within
@@ -249,7 +272,12 @@ mod tests {
         );
         assert!(session("x").ends_with("Not a number of type INT"));
         assert_eq!(session("45000"), "taken");
-        assert!(session("50000").ends_with("not supported yet"));
+        assert_eq!(session("50000"), "taken");
+        assert!(
+            one("consumer.heartbeat.interval.ms", "45000")
+                .ends_with("must be greater than consumer.heartbeat.interval.ms")
+        );
+        assert!(one("share.session.timeout.ms", "50000").ends_with("not supported yet"));
     }
 
     #[test]

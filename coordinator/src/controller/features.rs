@@ -1,8 +1,7 @@
 //! Features: which levels this build supports, which a new cluster finalizes, and how levels change.
 //!
 //! A feature is finalized only while all its APIs are served: clients change their behaviour by what is
-//! announced. group.version, share.version and streams.version come with their APIs and are absent until
-//! then.
+//! announced. share.version and streams.version come with their APIs and are absent until then.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -33,6 +32,8 @@ pub const METADATA_VERSIONS: (i16, i16) = (22, 30);
 pub const METADATA_VERSION_NEW: i16 = 30;
 /// The feature that keeps eligible leader replicas.
 pub const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
+/// The feature that serves consumer groups of KIP-848.
+pub const GROUP_VERSION: &str = "group.version";
 /// The feature that raises a producer's epoch with each transaction (KIP-890).
 pub const TRANSACTION_VERSION: &str = "transaction.version";
 /// The quorum's own feature: 1 means that voters can change.
@@ -58,6 +59,11 @@ pub const FEATURES: &[Feature] = &[
     },
     Feature {
         name: ELIGIBLE_LEADER_REPLICAS,
+        supported: (0, 1),
+        finalized: 1,
+    },
+    Feature {
+        name: GROUP_VERSION,
         supported: (0, 1),
         finalized: 1,
     },

@@ -10,14 +10,17 @@ use std::collections::BTreeMap;
 use thalweg_config::{Key, Loaded, Origin, Report};
 use thalweg_coordinator::configs::broker::parse_overrides;
 use thalweg_coordinator::configs::check::check_topic;
+use thalweg_coordinator::groups::consumer::Assignor;
 
 const PER_IP: &str = "max.connections.per.ip";
+const ASSIGNORS: &str = "group.consumer.assignors";
 const OVERRIDES: &str = "max.connections.per.ip.overrides";
 
 /// Every setting that the node would not act on, as errors.
 pub(super) fn check(loaded: &Loaded) -> Result<(), Report> {
     let mut report = Report::default();
     connections(loaded, &mut report);
+    consumer_groups(loaded, &mut report);
     for (topic, configs) in &loaded.settings.topics {
         new_topic(loaded, (topic, configs), &mut report);
     }
@@ -42,6 +45,63 @@ fn connections(loaded: &Loaded, report: &mut Report) {
         let message = format!("0 lets nobody in, since {OVERRIDES} names no address");
         let fix = format!("write 1 or more, or name addresses in {OVERRIDES}");
         report.error(&origin(loaded, PER_IP), PER_IP, message, fix);
+    }
+}
+
+/// As Kafka's broker refuses to start over them.
+fn consumer_groups(loaded: &Loaded, report: &mut Report) {
+    let kafka = &loaded.settings.kafka;
+    let mut error = |name: &'static str, message: String, fix: &str| {
+        report.error(&origin(loaded, name), name, message, fix.to_owned());
+    };
+    let named = &kafka.group_consumer_assignors.0;
+    if let Some(unknown) = named.iter().find(|name| Assignor::named(name).is_none()) {
+        let message = format!("{unknown} is no assignor of this node");
+        error(ASSIGNORS, message, "write uniform, range or both");
+    } else if named.is_empty() {
+        error(
+            ASSIGNORS,
+            "no assignor given".to_owned(),
+            "write uniform,range",
+        );
+    }
+    let bounds = [
+        (
+            "group.consumer.session.timeout.ms",
+            kafka.group_consumer_session_timeout_ms,
+            kafka.group_consumer_min_session_timeout_ms,
+            kafka.group_consumer_max_session_timeout_ms,
+        ),
+        (
+            "group.consumer.heartbeat.interval.ms",
+            kafka.group_consumer_heartbeat_interval_ms,
+            kafka.group_consumer_min_heartbeat_interval_ms,
+            kafka.group_consumer_max_heartbeat_interval_ms,
+        ),
+        (
+            "group.consumer.assignment.interval.ms",
+            kafka.group_consumer_assignment_interval_ms,
+            kafka.group_consumer_min_assignment_interval_ms,
+            kafka.group_consumer_max_assignment_interval_ms,
+        ),
+    ];
+    for (name, value, least, most) in bounds {
+        if !(least..=most).contains(&value) {
+            let message = format!("{value} is not between its bounds, {least} and {most}");
+            error(name, message, "write a number between them, or change them");
+        }
+    }
+    let (session, interval) = (
+        kafka.group_consumer_session_timeout_ms,
+        kafka.group_consumer_heartbeat_interval_ms,
+    );
+    if session <= interval {
+        let message = format!("{session} is not more than the heartbeats' interval, {interval}");
+        error(
+            "group.consumer.session.timeout.ms",
+            message,
+            "write several intervals",
+        );
     }
 }
 
@@ -127,6 +187,26 @@ mod tests {
             ("\"max.connections.per.ip.overrides\" = \"127.0.0.1\"", 1),
             ("\"max.connections.per.ip.overrides\" = \"::1:x\"", 1),
             ("\"max.connections.per.ip\" = 0", 1),
+        ] {
+            let found = problems(&format!("[kafka]\n{line}\n"));
+            assert_eq!(found.len(), count, "{line}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_consumer_groups_are_told_must_fit_together() {
+        for (line, count) in [
+            ("\"group.consumer.assignors\" = \"range,uniform\"", 0),
+            ("\"group.consumer.assignors\" = \"range,mine\"", 1),
+            ("\"group.consumer.session.timeout.ms\" = 60000", 0),
+            ("\"group.consumer.session.timeout.ms\" = 60001", 1),
+            ("\"group.consumer.heartbeat.interval.ms\" = 4999", 1),
+            ("\"group.consumer.assignment.interval.ms\" = 15001", 1),
+            (
+                "\"group.consumer.max.heartbeat.interval.ms\" = 50000\n\
+                 \"group.consumer.heartbeat.interval.ms\" = 45000",
+                1,
+            ),
         ] {
             let found = problems(&format!("[kafka]\n{line}\n"));
             assert_eq!(found.len(), count, "{line}: {found:?}");

@@ -14,6 +14,10 @@ use thalweg_coordinator::groups::step::{
 use thalweg_wire::api::ApiKey;
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{ProducerEpoch, ProducerId, Uuid};
+use thalweg_wire::messages::consumer_group_describe_request::ConsumerGroupDescribeRequestView;
+use thalweg_wire::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumers;
+use thalweg_wire::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequestView;
+use thalweg_wire::messages::consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse;
 use thalweg_wire::messages::delete_groups_request::DeleteGroupsRequestView;
 use thalweg_wire::messages::delete_groups_response::DeletableGroupResult;
 use thalweg_wire::messages::describe_groups_request::DescribeGroupsRequestView;
@@ -110,6 +114,15 @@ pub fn step(
         ApiKey::LeaveGroup => {
             shard.leave(&caller, &request.view::<LeaveGroupRequestView<'_>>()?, now)
         }
+        ApiKey::ConsumerGroupHeartbeat => shard.consumer_heartbeat(
+            &caller,
+            &request.view::<ConsumerGroupHeartbeatRequestView<'_>>()?,
+            scene,
+        ),
+        ApiKey::ConsumerGroupDescribe => {
+            let asked: ConsumerGroupDescribeRequestView<'_> = request.view()?;
+            shard.describe_consumers(&caller, &chosen(asked.group_ids.iter(), groups), scene)
+        }
         ApiKey::SyncGroup => shard.sync(&caller, &request.view::<SyncGroupRequestView<'_>>()?, now),
         ApiKey::DescribeGroups => {
             let asked: DescribeGroupsRequestView<'_> = request.view()?;
@@ -171,6 +184,18 @@ pub fn refused(request: &Request, groups: &[u32], code: ErrorCode) -> Result<Ans
                 ..DescribedGroup::default()
             });
             Answer::Describe(rows.collect())
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            Answer::ConsumerHeartbeat(ConsumerGroupHeartbeatResponse::default())
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let asked: ConsumerGroupDescribeRequestView<'_> = request.view()?;
+            let names = chosen(asked.group_ids.iter(), groups).into_iter();
+            let rows = names.map(|name| DescribedConsumers {
+                group_id: name.to_owned().into(),
+                ..DescribedConsumers::default()
+            });
+            Answer::DescribeConsumers(rows.collect())
         }
         ApiKey::DeleteGroups => {
             let asked: DeleteGroupsRequestView<'_> = request.view()?;

@@ -1,7 +1,9 @@
 //! What groups are told of the broker's configuration. Pure.
 
 use thalweg_coordinator::configs::effective::BrokerConfigs;
+use thalweg_coordinator::controller::features::GROUP_VERSION;
 use thalweg_coordinator::groups::config::GroupConfig;
+use thalweg_coordinator::groups::consumer::Assignor;
 use thalweg_coordinator::metadata::image::Image;
 
 const MINUTE_MS: i64 = 60_000;
@@ -35,8 +37,40 @@ pub fn group_config(broker: &BrokerConfigs, image: &Image) -> GroupConfig {
             "offsets.retention.check.interval.ms",
             base.expiry_interval_ms,
         ),
+        consumer_session_timeout_ms: number(
+            "group.consumer.session.timeout.ms",
+            base.consumer_session_timeout_ms,
+        ),
+        consumer_heartbeat_interval_ms: number(
+            "group.consumer.heartbeat.interval.ms",
+            base.consumer_heartbeat_interval_ms,
+        ),
+        consumer_assignment_interval_ms: number(
+            "group.consumer.assignment.interval.ms",
+            base.consumer_assignment_interval_ms,
+        ),
+        consumer_members_max: size("group.consumer.max.size", base.consumer_members_max),
+        consumer_assignors: assignors(broker, image)
+            .unwrap_or_else(|| base.consumer_assignors.clone()),
         ..base
     }
+}
+
+fn assignors(broker: &BrokerConfigs, image: &Image) -> Option<Vec<Assignor>> {
+    let text = broker.text(image, "group.consumer.assignors")?;
+    let named: Vec<Assignor> = text.split(',').filter_map(Assignor::named).collect();
+    Some(named).filter(|named| !named.is_empty())
+}
+
+/// Whether consumer groups of KIP-848 are switched on: by the cluster's level and by this broker.
+#[must_use]
+pub fn serves_consumers(broker: &BrokerConfigs, image: &Image) -> bool {
+    let protocols = broker.text(image, "group.coordinator.rebalance.protocols");
+    let is_named = |text: &String| {
+        text.split(',')
+            .any(|one| one.trim().eq_ignore_ascii_case("consumer"))
+    };
+    image.feature(GROUP_VERSION) > 0 && protocols.as_ref().is_some_and(is_named)
 }
 
 #[cfg(test)]
@@ -60,6 +94,10 @@ mod tests {
             "offset.metadata.max.bytes",
             "offsets.retention.minutes",
             "offsets.retention.check.interval.ms",
+            "group.consumer.session.timeout.ms",
+            "group.consumer.heartbeat.interval.ms",
+            "group.consumer.assignment.interval.ms",
+            "group.consumer.max.size",
         ];
         let config = |set: &[String]| {
             let sources = Sources {

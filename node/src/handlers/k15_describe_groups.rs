@@ -7,16 +7,13 @@ use thalweg_storage::disk::Disk;
 use thalweg_wire::messages::describe_groups_request::DescribeGroupsRequestView;
 use thalweg_wire::messages::describe_groups_response::{DescribeGroupsResponse, DescribedGroup};
 
+use super::GROUP_OPERATIONS;
 use crate::groups::ask::refused;
 use crate::groups::route::{Named, ask_many};
 use crate::outgoing::Answer;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::wait::Turn;
-
-/// All that can be done with a group, as bits of Kafka's numbers: read, delete, describe, describe
-/// configs, alter configs. There is no authorizer, so everybody may.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Answers the request.
 pub async fn handle<D: Disk>(

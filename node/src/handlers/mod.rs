@@ -50,8 +50,14 @@ pub mod k60_describe_cluster;
 pub mod k61_describe_producers;
 pub mod k65_describe_transactions;
 pub mod k66_list_transactions;
+pub mod k68_consumer_group_heartbeat;
+pub mod k69_consumer_group_describe;
 pub mod k74_list_config_resources;
 pub mod k75_describe_topic_partitions;
+
+/// All that can be done with a group, as bits of Kafka's numbers: read, delete, describe, describe
+/// configs, alter configs. There is no authorizer, so everybody may.
+const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Runs a proposal's computation with what it needs of this node.
 fn with_context<D: Disk, R>(

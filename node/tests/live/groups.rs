@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::Uuid;
+use thalweg_wire::messages::consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest;
 use thalweg_wire::messages::find_coordinator_request::FindCoordinatorRequest;
 use thalweg_wire::messages::find_coordinator_response::FindCoordinatorResponseView;
 use thalweg_wire::messages::heartbeat_request::HeartbeatRequest;
@@ -69,6 +70,22 @@ pub(crate) fn join_request<'a>(
             metadata: b"subscribed".as_slice().into(),
         }],
         ..JoinGroupRequest::default()
+    }
+}
+
+/// The first heartbeat of a member that names its id, and wants a topic.
+pub(crate) fn consumer_heartbeat<'a>(
+    group: &'a str,
+    member: &'a str,
+    topic: &'a Topic,
+) -> ConsumerGroupHeartbeatRequest<'a> {
+    ConsumerGroupHeartbeatRequest {
+        group_id: group.into(),
+        member_id: member.into(),
+        rebalance_timeout_ms: SESSION_MS,
+        subscribed_topic_names: Some(vec![topic.name.as_str().into()]),
+        topic_partitions: Some(Vec::new()),
+        ..ConsumerGroupHeartbeatRequest::default()
     }
 }
 

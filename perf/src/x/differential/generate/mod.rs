@@ -52,6 +52,9 @@ const WEIGHTS: &[(ApiKey, usize)] = &[
     (ApiKey::DescribeProducers, 0),
     (ApiKey::DescribeTransactions, 0),
     (ApiKey::ListTransactions, 0),
+    // Not compared: epochs count what a coordinator did meanwhile, and members are asked to wait.
+    (ApiKey::ConsumerGroupHeartbeat, 0),
+    (ApiKey::ConsumerGroupDescribe, 0),
 ];
 
 /// A sequence without end.
