@@ -6,7 +6,7 @@ use cluster::{Cluster, topic};
 use thalweg_coordinator::controller::{elect, reassign};
 use thalweg_coordinator::error::ErrorCode;
 use thalweg_coordinator::quotas::{Entity, alter, describe};
-use thalweg_wire::bytes::{Message, View};
+use thalweg_wire::bytes::Message;
 use thalweg_wire::ids::NodeId;
 use thalweg_wire::messages::alter_client_quotas_request as quotas;
 use thalweg_wire::messages::alter_partition_reassignments_request as moves;
