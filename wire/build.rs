@@ -43,6 +43,7 @@ fn generate() -> Result<(), String> {
     code += &family::metadata(&messages);
     write(&out.join("messages.rs"), &code)?;
     write(&out.join("catalogue.rs"), &family::catalogue(&messages))?;
+    write(&out.join("throttles.rs"), &family::throttles(&messages))?;
     write(&out.join("ranges.rs"), &family::ranges(&messages))
 }
 

@@ -47,7 +47,7 @@ const LISTENERS: &[&str] = &[
 
 const NO_THREADS: &str = "one thread a core does everything; see shards.count";
 const NO_TIERED: &str = "there is no tiered storage, all data is local";
-const NO_QUOTA: &str = "there are no quotas yet, nothing is throttled";
+const NO_CALLBACK: &str = "there are no plug-ins, quotas are those that are set";
 const NO_METRICS: &str = "metrics are at /metrics on listen.admin, see metrics.detail";
 const CLEANER: &str = "each shard cleans its own logs; see log.cleaner.backoff.ms, log.cleaner.dedupe.buffer.size and a topic's min.cleanable.dirty.ratio";
 const NO_SHARE: &str = "there are no share groups yet";
@@ -84,7 +84,10 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
     ("background.threads", Treatment::Instead(NO_THREADS)),
     ("broker.heartbeat.", Treatment::Instead(NO_QUORUM)),
     ("broker.session.", Treatment::Instead(NO_QUORUM)),
-    ("client.quota.callback.class", Treatment::Instead(NO_QUOTA)),
+    (
+        "client.quota.callback.class",
+        Treatment::Instead(NO_CALLBACK),
+    ),
     (
         "config.providers",
         Treatment::Instead("values are taken as written; use environment variables for secrets"),
@@ -102,7 +105,6 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
         Treatment::Instead("a stop is always controlled"),
     ),
     ("controller.quorum.", Treatment::Instead(NO_QUORUM)),
-    ("controller.quota.", Treatment::Instead(NO_QUOTA)),
     ("controller.socket.", Treatment::Instead(NO_QUORUM)),
     (
         "cordoned.log.dirs",
@@ -186,7 +188,6 @@ const BY_PREFIX: &[(&str, Treatment)] = &[
         "queued.",
         Treatment::Instead("requests in flight are bounded by shards.memory"),
     ),
-    ("quota.", Treatment::Instead(NO_QUOTA)),
     ("remote.", Treatment::Instead(NO_TIERED)),
     ("replica", Treatment::Instead(NO_REPLICATION)),
     ("request.timeout.ms", Treatment::Instead(NO_REPLICATION)),

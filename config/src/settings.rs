@@ -202,6 +202,14 @@ kafka_section!(
         max_connections_per_ip_overrides: String = "max.connections.per.ip.overrides",
         /// New client connections a second; more wait.
         max_connection_creation_rate: i32 = "max.connection.creation.rate",
+        /// Windows over which client quotas are counted, the one under way included.
+        quota_window_num: i32 = "quota.window.num",
+        /// Seconds of each of them; also the longest that a client waits for its requests' time.
+        quota_window_size_seconds: i32 = "quota.window.size.seconds",
+        /// Windows of the quotas on changes of metadata.
+        controller_quota_window_num: i32 = "controller.quota.window.num",
+        /// Seconds of each of them.
+        controller_quota_window_size_seconds: i32 = "controller.quota.window.size.seconds",
         /// Milliseconds after which a silent connection is closed; negative is never.
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
         /// Backlog of the listening sockets, where it asks for more than the 1,024 there are.

@@ -26,6 +26,7 @@ pub mod metadata;
 pub mod configs;
 pub mod controller;
 pub mod answer;
+pub mod quotas;
 pub mod groups;
 pub mod transactions;
 pub mod format;

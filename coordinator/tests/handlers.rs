@@ -5,7 +5,7 @@ mod cluster;
 use cluster::{Cluster, topic};
 use thalweg_coordinator::controller::producer_ids;
 use thalweg_coordinator::controller::topics::REQUEST_PARTITIONS_MAX;
-use thalweg_coordinator::controller::{Context, topics};
+use thalweg_coordinator::controller::{Context, free, topics};
 use thalweg_coordinator::error::ErrorCode;
 use thalweg_coordinator::metadata::image::Resource;
 use thalweg_wire::ids::{NodeId, ProducerId, Uuid};
@@ -317,6 +317,7 @@ fn first_use_makes_internal_topics_as_kafka_does() {
     let mut context = Context {
         broker: &cluster.broker,
         new_id: &mut new_id,
+        charge: &mut free,
     };
     let names = ["__consumer_offsets".to_owned()];
     let outcome = topics::create_missing(&image, &names, &mut context);

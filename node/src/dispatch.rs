@@ -14,6 +14,7 @@ use thalweg_wire::ids::ShardId;
 use crate::handlers;
 use crate::net::connection::{Link, Service, Share};
 use crate::outgoing::{Answer, Carried, Lending, Outgoing};
+use crate::quotas::under;
 use crate::request::{Frame, Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{Message, Reply};
@@ -46,18 +47,29 @@ impl<D: Disk> Service for Dispatch<D> {
     }
 
     fn call(&self, frame: Frame, link: &Rc<Link>, share: Share) -> LocalFuture<Answer> {
-        let core = Rc::clone(&self.core);
-        let request = match begin(&core, frame, link) {
+        let request = match begin(&self.core, frame, link) {
             Ok(request) => request,
             Err(refusal) => {
                 return Box::pin(std::future::ready(Answer::Close(refusal.to_string())));
             }
         };
-        let link = Rc::clone(link);
+        if self.core.quotas().is_none() {
+            return self.work(request, link, share);
+        }
+        let asked = request.clone();
+        let work = self.work(request, link, share);
+        under(&self.core, &asked, link, work)
+    }
+}
+
+impl<D: Disk> Dispatch<D> {
+    /// Has the request worked on; its place among those of its connection is taken at once.
+    fn work(&self, request: Request, link: &Rc<Link>, share: Share) -> LocalFuture<Answer> {
+        let (core, link) = (Rc::clone(&self.core), Rc::clone(link));
         if request.api == ApiKey::Produce {
             let turn = link.appends.turn();
             return Box::pin(async move {
-                let answer = handlers::k00_produce::handle(&core, &request, turn).await;
+                let answer = handlers::k00_produce::handle(&core, &request, &link, turn).await;
                 answer.unwrap_or_else(|refusal| Answer::Close(refusal.to_string()))
             });
         }
@@ -113,6 +125,9 @@ fn runs_at_coordinator(api: ApiKey) -> bool {
             | ApiKey::IncrementalAlterConfigs
             | ApiKey::DescribeQuorum
             | ApiKey::UpdateFeatures
+            | ApiKey::AlterClientQuotas
+            | ApiKey::ElectLeaders
+            | ApiKey::AlterPartitionReassignments
     )
 }
 
@@ -216,6 +231,11 @@ async fn handle_at_coordinator<D: Disk>(
         ApiKey::IncrementalAlterConfigs => {
             handlers::k44_incremental_alter_configs::handle(core, request).await
         }
+        ApiKey::ElectLeaders => handlers::k43_elect_leaders::handle(core, request).await,
+        ApiKey::AlterPartitionReassignments => {
+            handlers::k45_alter_partition_reassignments::handle(core, request).await
+        }
+        ApiKey::AlterClientQuotas => handlers::k49_alter_client_quotas::handle(core, request).await,
         ApiKey::DescribeQuorum => handlers::k55_describe_quorum::handle(core, request),
         ApiKey::UpdateFeatures => handlers::k57_update_features::handle(core, request).await,
         _ => Err(unsupported(request)),
@@ -245,6 +265,11 @@ async fn handle<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<A
         ApiKey::ListTransactions => handlers::k66_list_transactions::handle(core, request).await,
         ApiKey::DescribeConfigs => handlers::k32_describe_configs::handle(core, request),
         ApiKey::DescribeLogDirs => handlers::k35_describe_log_dirs::handle(core, request).await,
+        ApiKey::AlterReplicaLogDirs => handlers::k34_alter_replica_log_dirs::handle(core, request),
+        ApiKey::ListPartitionReassignments => {
+            handlers::k46_list_partition_reassignments::handle(core, request)
+        }
+        ApiKey::DescribeClientQuotas => handlers::k48_describe_client_quotas::handle(core, request),
         ApiKey::DescribeCluster => handlers::k60_describe_cluster::handle(core, request),
         ApiKey::ListConfigResources => handlers::k74_list_config_resources::handle(core, request),
         ApiKey::DescribeTopicPartitions => {

@@ -19,6 +19,7 @@ pub mod transactions;
 pub mod error;
 pub mod topics;
 pub mod node;
+pub mod quotas;
 pub mod runtime;
 pub mod metrics;
 pub mod admin;

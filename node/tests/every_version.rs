@@ -6,6 +6,7 @@
 
 mod live;
 
+use live::admin;
 use live::groups::{commit_request, consumer_heartbeat, fetch_request, join_request};
 use live::transactions::{add_request, end_request};
 use live::{Node, Peer, Topic, batch, produce_request};
@@ -15,9 +16,12 @@ use thalweg_wire::ids::Uuid;
 use thalweg_wire::messages::{
     add_offsets_to_txn_request::AddOffsetsToTxnRequest,
     add_offsets_to_txn_response::AddOffsetsToTxnResponseView,
-    add_partitions_to_txn_response::AddPartitionsToTxnResponseView, alter_configs_request as alter,
-    alter_configs_response::AlterConfigsResponseView, api_versions_request::ApiVersionsRequest,
-    api_versions_response::ApiVersionsResponseView,
+    add_partitions_to_txn_response::AddPartitionsToTxnResponseView,
+    alter_client_quotas_response::AlterClientQuotasResponseView, alter_configs_request as alter,
+    alter_configs_response::AlterConfigsResponseView,
+    alter_partition_reassignments_response::AlterPartitionReassignmentsResponseView,
+    alter_replica_log_dirs_response::AlterReplicaLogDirsResponseView,
+    api_versions_request::ApiVersionsRequest, api_versions_response::ApiVersionsResponseView,
     consumer_group_describe_request::ConsumerGroupDescribeRequest,
     consumer_group_describe_response::ConsumerGroupDescribeResponseView,
     consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponseView,
@@ -26,7 +30,8 @@ use thalweg_wire::messages::{
     create_topics_response::CreateTopicsResponseView, delete_groups_request::DeleteGroupsRequest,
     delete_groups_response::DeleteGroupsResponseView, delete_records_request as records,
     delete_records_response::DeleteRecordsResponseView, delete_topics_request as delete,
-    delete_topics_response::DeleteTopicsResponseView,
+    delete_topics_response::DeleteTopicsResponseView, describe_client_quotas_request as quotas,
+    describe_client_quotas_response::DescribeClientQuotasResponseView,
     describe_cluster_request::DescribeClusterRequest,
     describe_cluster_response::DescribeClusterResponseView, describe_configs_request as configs,
     describe_configs_response::DescribeConfigsResponseView,
@@ -41,8 +46,9 @@ use thalweg_wire::messages::{
     describe_topic_partitions_response::DescribeTopicPartitionsResponseView,
     describe_transactions_request::DescribeTransactionsRequest,
     describe_transactions_response::DescribeTransactionsResponseView,
-    end_txn_response::EndTxnResponseView, fetch_request as fetch,
-    fetch_response::FetchResponseView, find_coordinator_request::FindCoordinatorRequest,
+    elect_leaders_response::ElectLeadersResponseView, end_txn_response::EndTxnResponseView,
+    fetch_request as fetch, fetch_response::FetchResponseView,
+    find_coordinator_request::FindCoordinatorRequest,
     find_coordinator_response::FindCoordinatorResponseView, heartbeat_request::HeartbeatRequest,
     heartbeat_response::HeartbeatResponseView, incremental_alter_configs_request as increment,
     incremental_alter_configs_response::IncrementalAlterConfigsResponseView,
@@ -54,6 +60,7 @@ use thalweg_wire::messages::{
     list_config_resources_response::ListConfigResourcesResponseView,
     list_groups_request::ListGroupsRequest, list_groups_response::ListGroupsResponseView,
     list_offsets_request as offsets, list_offsets_response::ListOffsetsResponseView,
+    list_partition_reassignments_response::ListPartitionReassignmentsResponseView,
     list_transactions_request::ListTransactionsRequest,
     list_transactions_response::ListTransactionsResponseView, metadata_request as metadata,
     metadata_response::MetadataResponseView, offset_commit_response::OffsetCommitResponseView,
@@ -130,6 +137,9 @@ fn allowed(api: ApiKey, version: i16) -> &'static [i16] {
         (ApiKey::Heartbeat | ApiKey::SyncGroup | ApiKey::LeaveGroup, ..3) => &[UNKNOWN_MEMBER],
         (ApiKey::Heartbeat | ApiKey::SyncGroup | ApiKey::LeaveGroup, _) => &[0, UNKNOWN_MEMBER],
         (ApiKey::DescribeGroups, _) => &[0, GROUP_ID_NOT_FOUND],
+        // Every partition is led by the one node, in its one directory.
+        (ApiKey::ElectLeaders, _) => &[0, ErrorCode::ElectionNotNeeded.code()],
+        (ApiKey::AlterReplicaLogDirs, _) => &[ErrorCode::LogDirNotFound.code()],
         _ => &[0],
     }
 }
@@ -269,6 +279,35 @@ fn ask_broker(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String
         ApiKey::DescribeCluster => {
             let request = DescribeClusterRequest::default();
             exchange!(peer, request, v, DescribeClusterResponseView)
+        }
+        _ => ask_places(peer, api, v, scene),
+    }
+}
+
+fn ask_places(peer: &mut Peer, api: ApiKey, v: i16, scene: &mut Scene) -> String {
+    let topic = scene.topic.name.as_str();
+    match api {
+        ApiKey::AlterReplicaLogDirs => {
+            let request = admin::to_directory(topic, "/nowhere");
+            exchange!(peer, request, v, AlterReplicaLogDirsResponseView)
+        }
+        ApiKey::ElectLeaders => {
+            exchange!(peer, admin::election(topic, 0), v, ElectLeadersResponseView)
+        }
+        ApiKey::AlterPartitionReassignments => {
+            let request = admin::reassignment(topic, Some(vec![1]));
+            exchange!(peer, request, v, AlterPartitionReassignmentsResponseView)
+        }
+        ApiKey::ListPartitionReassignments => {
+            let request = admin::reassignments(topic);
+            exchange!(peer, request, v, ListPartitionReassignmentsResponseView)
+        }
+        ApiKey::DescribeClientQuotas => {
+            let request = quotas::DescribeClientQuotasRequest::default();
+            exchange!(peer, request, v, DescribeClientQuotasResponseView)
+        }
+        ApiKey::AlterClientQuotas => {
+            exchange!(peer, admin::quota(false), v, AlterClientQuotasResponseView)
         }
         _ => ask_groups(peer, api, v, scene),
     }

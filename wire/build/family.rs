@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::facts::{Message, Role};
+use crate::facts::{Kind, Message, Role};
 use crate::names;
 
 fn present(messages: &[Message]) -> impl Iterator<Item = &Message> {
@@ -121,4 +121,37 @@ pub(crate) fn ranges(messages: &[Message]) -> String {
         let _ = writeln!(code, "    ({key}, {min}, {max}, {first}),");
     }
     code + "]\n"
+}
+
+/// Where responses say how long a client is throttled: API key, version, bytes of the body before it. Only those in
+/// which nothing of varying size comes before.
+pub(crate) fn throttles(messages: &[Message]) -> String {
+    let mut code = "&[\n".to_owned();
+    for message in present(messages).filter(|m| m.role == Role::Response) {
+        for version in message.versions.iter() {
+            if let Some(before) = throttle(message, version) {
+                let key = message.key.unwrap_or_default();
+                let _ = writeln!(code, "    ({key}, {version}, {before}),");
+            }
+        }
+    }
+    code + "]\n"
+}
+
+fn throttle(message: &Message, version: i16) -> Option<usize> {
+    let fields = message.structs.first()?.fields.iter();
+    let mut before = 0;
+    for field in fields.filter(|field| field.versions.contains(version)) {
+        if field.name == "ThrottleTimeMs" {
+            return Some(before);
+        }
+        before += match field.kind {
+            Kind::Bool | Kind::Int8 => 1,
+            Kind::Int16 | Kind::Uint16 => 2,
+            Kind::Int32 | Kind::Uint32 => 4,
+            Kind::Int64 | Kind::Float64 => 8,
+            _ => return None,
+        };
+    }
+    None
 }

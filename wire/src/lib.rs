@@ -26,3 +26,4 @@ pub mod api;
 pub mod messages;
 pub mod batch;
 pub mod outgoing;
+pub mod throttle;

@@ -161,6 +161,11 @@ impl<S> Outgoing<S> {
         &self.bytes
     }
 
+    /// Has it say how long its client is throttled; false when its version has no place for it.
+    pub fn set_throttle(&mut self, head: ResponseHead, millis: i32) -> bool {
+        crate::throttle::write(head, &mut self.bytes, millis)
+    }
+
     /// The pieces in the order in which they go out.
     #[must_use]
     pub fn pieces(&self) -> &[Piece<S>] {

@@ -17,7 +17,7 @@ pub fn delete(
     image: &Image,
     request: &DeleteTopicsRequestView<'_>,
     version: i16,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Outcome<DeleteTopicsResponse<'static>> {
     let mut wanted: Vec<(Option<&str>, Uuid)> = request
         .topic_names
@@ -65,6 +65,7 @@ pub fn delete(
                 Err(Refusal::new(ErrorCode::InvalidRequest, message))
             }
         });
+        let found = found.and_then(|(name, id)| charged(image, id, context).map(|()| (name, id)));
         responses.push(match found {
             Ok((name, topic_id)) => {
                 records.push(Proposed::new(RemoveTopicRecord { topic_id }, 0));
@@ -89,6 +90,12 @@ pub fn delete(
         },
         records,
     }
+}
+
+/// What is deleted counts by its partitions.
+fn charged(image: &Image, id: Uuid, context: &mut Context<'_>) -> Result<(), Refusal> {
+    let topic = image.topics.get(id);
+    (context.charge)(topic.map_or(0, |topic| topic.partitions.len()))
 }
 
 fn disabled(image: &Image, version: i16, context: &Context<'_>) -> Option<Refusal> {

@@ -6,6 +6,7 @@
 use thalweg_wire::ids::{NodeId, Uuid};
 
 use crate::configs::effective::BrokerConfigs;
+use crate::error::Refusal;
 use crate::metadata::image::Image;
 use crate::metadata::record::Proposed;
 
@@ -17,6 +18,8 @@ pub mod partitions;
 pub mod configs;
 mod small_configs;
 pub mod brokers;
+pub mod elect;
+pub mod reassign;
 pub mod producer_ids;
 
 /// What a handler wants: to be sent once the records, if there are any, are durable and applied.
@@ -34,6 +37,16 @@ pub struct Context<'a> {
     pub broker: &'a BrokerConfigs,
     /// Makes a random id that was never used, and is none of Kafka's 100 reserved ones.
     pub new_id: &'a mut dyn FnMut() -> Uuid,
+    /// Counts partitions that are made or deleted against the client's quota.
+    pub charge: &'a mut dyn FnMut(usize) -> Result<(), Refusal>,
+}
+
+/// The charge of who has no quota.
+///
+/// # Errors
+/// None.
+pub fn free(_partitions: usize) -> Result<(), Refusal> {
+    Ok(())
 }
 
 /// The log directory a broker puts a new partition into, when it has only one.

@@ -10,18 +10,18 @@ use thalweg_wire::messages::create_partitions_response::{
     CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
 
-use super::Outcome;
 use super::topics::{check_assignment, check_factor, partition_record};
+use super::{Context, Outcome};
 use crate::error::{ErrorCode, Refusal};
 use crate::metadata::image::Image;
 use crate::metadata::placement::replicas;
 use crate::metadata::record::{PROPOSAL_RECORDS_MAX, Proposed};
 
 /// Works a CreatePartitions request.
-#[must_use]
 pub fn create(
     image: &Image,
     request: &CreatePartitionsRequestView<'_>,
+    context: &mut Context<'_>,
 ) -> Outcome<CreatePartitionsResponse<'static>> {
     let mut seen = BTreeSet::new();
     let names = request.topics.iter().map(|topic| topic.name);
@@ -38,7 +38,7 @@ pub fn create(
                 ErrorCode::InvalidRequest,
                 "Duplicate topic name.",
             )),
-            false => add(image, &topic, PROPOSAL_RECORDS_MAX - records.len()),
+            false => add(image, &topic, PROPOSAL_RECORDS_MAX - records.len(), context),
         };
         let mut result = CreatePartitionsTopicResult {
             name: topic.name.to_owned().into(),
@@ -69,6 +69,7 @@ fn add(
     image: &Image,
     wanted: &CreatePartitionsTopicView<'_>,
     room: usize,
+    context: &mut Context<'_>,
 ) -> Result<Vec<Proposed>, Refusal> {
     let Some(topic) = image.topics.named(wanted.name) else {
         return Err(Refusal::bare(ErrorCode::UnknownTopicOrPartition));
@@ -89,6 +90,14 @@ fn add(
         let message = "Excessively large number of partitions per request.";
         return Err(Refusal::new(ErrorCode::PolicyViolation, message));
     }
+    let assigned = wanted.assignments.as_ref().map(|list| list.len());
+    if let Some(assigned) = assigned.filter(|assigned| *assigned != more) {
+        let message = format!(
+            "Attempted to add {more} additional partition(s), but only {assigned} assignment(s) were specified."
+        );
+        return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
+    }
+    (context.charge)(more)?;
     let factor = topic
         .partitions
         .values()
@@ -96,13 +105,6 @@ fn add(
         .map_or(1, |first| first.replicas.len());
     let placed: Vec<Vec<NodeId>> = match &wanted.assignments {
         Some(assignments) => {
-            if assignments.len() != more {
-                let message = format!(
-                    "Attempted to add {more} additional partition(s), but only {} assignment(s) were specified.",
-                    assignments.len()
-                );
-                return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
-            }
             let check = |ids: Vec<i32>| check_assignment(image, &ids, Some(factor));
             let placed: Result<_, Refusal> = assignments
                 .iter()

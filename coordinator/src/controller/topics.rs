@@ -219,6 +219,7 @@ impl Work<'_, '_> {
         if self.records.len() + size > PROPOSAL_RECORDS_MAX + configs.len() + 1 {
             return Err(too_many());
         }
+        (self.context.charge)(placed.len())?;
         self.seen.push((name.replace('.', "_"), name.to_owned()));
         let record = TopicRecord {
             name: topic.name.clone(),

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use thalweg_wire::ids::{Epoch, NodeId, Offset, PartitionId, PartitionIndex, ProducerId, Uuid};
 use thalweg_wire::messages::metadata::MetadataRecord;
 
+use crate::quotas::{Entity, Values};
+
 /// No broker leads the partition.
 pub const LEADER_NONE: NodeId = NodeId(-1);
 
@@ -33,7 +35,9 @@ pub struct Image {
     pub configs: Arc<BTreeMap<Resource, Arc<BTreeMap<String, String>>>>,
     /// The first producer id that no block holds yet.
     pub next_producer_id: ProducerId,
-    /// State that this node keeps for others but has no use for: credentials, ACLs, quotas, tokens.
+    /// Client quotas, by what they are set for.
+    pub quotas: Arc<BTreeMap<Entity, Arc<Values>>>,
+    /// State that this node keeps for others but has no use for: credentials, ACLs, tokens.
     pub kept: Arc<BTreeMap<Kept, MetadataRecord<'static>>>,
 }
 
@@ -46,8 +50,6 @@ pub enum Kept {
     Scram(String, i8),
     /// A delegation token, by its id.
     Token(String),
-    /// A quota: the entity's parts and the quota's key.
-    Quota(Vec<(String, Option<String>)>, String),
 }
 
 /// What a dynamic config belongs to. The numbers are Kafka's.
@@ -284,6 +286,7 @@ impl Default for Image {
             features: Arc::default(),
             configs: Arc::default(),
             next_producer_id: ProducerId(0),
+            quotas: Arc::default(),
             kept: Arc::default(),
         }
     }

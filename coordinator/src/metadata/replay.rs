@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use thalweg_wire::ids::{Epoch, NodeId, Offset, PartitionId, PartitionIndex, ProducerId, Uuid};
 use thalweg_wire::messages::broker_registration_change_record::BrokerRegistrationChangeRecord;
+use thalweg_wire::messages::client_quota_record::{ClientQuotaRecord, EntityData};
 use thalweg_wire::messages::config_record::ConfigRecord;
 use thalweg_wire::messages::feature_level_record::FeatureLevelRecord;
 use thalweg_wire::messages::metadata::MetadataRecord;
@@ -21,6 +22,7 @@ use thalweg_wire::messages::topic_record::TopicRecord;
 
 use super::image::{Broker, Controller, Endpoint, Image, Kept, Partition, Resource, Topic, nodes};
 use crate::controller::features::{METADATA_VERSION, METADATA_VERSIONS};
+use crate::quotas::Entity;
 
 /// Leader field of a change record that leaves the leader alone.
 pub const LEADER_UNCHANGED: i32 = -2;
@@ -100,6 +102,7 @@ pub fn replay(
         }
         MetadataRecord::RemoveTopic(record) => remove_topic(image, record.topic_id)?,
         MetadataRecord::FeatureLevel(record) => feature_level(image, record)?,
+        MetadataRecord::ClientQuota(record) => client_quota(image, record),
         MetadataRecord::ProducerIds(record) => {
             image.next_producer_id = ProducerId(record.next_producer_id);
         }
@@ -332,6 +335,24 @@ fn config(image: &mut Image, record: &ConfigRecord<'_>) {
     }
 }
 
+fn client_quota(image: &mut Image, record: &ClientQuotaRecord<'_>) {
+    let part = |part: &EntityData<'_>| {
+        let name = part.entity_name.as_deref().map(str::to_owned);
+        (part.entity_type.to_string(), name)
+    };
+    let entity: Entity = record.entity.iter().map(part).collect();
+    let quotas = Arc::make_mut(&mut image.quotas);
+    let values = Arc::make_mut(quotas.entry(entity.clone()).or_default());
+    if record.remove {
+        values.remove(record.key.as_ref());
+    } else {
+        values.insert(record.key.to_string(), record.value);
+    }
+    if values.is_empty() {
+        quotas.remove(&entity);
+    }
+}
+
 fn feature_level(image: &mut Image, record: &FeatureLevelRecord<'_>) -> Result<(), ReplayError> {
     let (min, max) = METADATA_VERSIONS;
     if record.name == METADATA_VERSION && !(min..=max).contains(&record.feature_level) {
@@ -374,21 +395,6 @@ fn keep(image: &mut Image, record: &MetadataRecord<'static>) {
             Kept::Scram(scram.name.to_string(), scram.mechanism)
         }
         MetadataRecord::DelegationToken(token) => Kept::Token(token.token_id.to_string()),
-        MetadataRecord::ClientQuota(quota) => {
-            let part = |part: &thalweg_wire::messages::client_quota_record::EntityData<'_>| {
-                let name = part.entity_name.as_deref().map(str::to_owned);
-                (part.entity_type.to_string(), name)
-            };
-            let key = Kept::Quota(
-                quota.entity.iter().map(part).collect(),
-                quota.key.to_string(),
-            );
-            if quota.remove {
-                kept.remove(&key);
-                return;
-            }
-            key
-        }
         MetadataRecord::RemoveAccessControlEntry(acl) => {
             kept.remove(&Kept::Acl(acl.id));
             return;

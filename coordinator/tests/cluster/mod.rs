@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thalweg_coordinator::configs::effective::{BrokerConfigs, BrokerValue};
 use thalweg_coordinator::configs::keys::ConfigType;
 use thalweg_coordinator::controller::brokers::{self, Start};
-use thalweg_coordinator::controller::{Context, Outcome, delete, partitions, topics};
+use thalweg_coordinator::controller::{Context, Outcome, delete, free, partitions, topics};
 use thalweg_coordinator::metadata::image::{Endpoint, Image};
 use thalweg_coordinator::metadata::log::LogReader;
 use thalweg_coordinator::metadata::record::{Place, Proposed, encode_batch};
@@ -130,6 +130,7 @@ impl Cluster {
         let mut context = Context {
             broker: &self.broker,
             new_id: &mut new_id,
+            charge: &mut free,
         };
         topics::create(&image, &view, &mut context)
     }
@@ -164,11 +165,12 @@ impl Cluster {
         let bytes = request.to_bytes(6).expect("encodes");
         let view = DeleteTopicsRequestView::decode(&bytes, 6).expect("decodes");
         let mut new_id = || Uuid::ZERO;
-        let context = Context {
+        let mut context = Context {
             broker: &self.broker,
             new_id: &mut new_id,
+            charge: &mut free,
         };
-        let outcome = delete::delete(&self.image(), &view, 6, &context);
+        let outcome = delete::delete(&self.image(), &view, 6, &mut context);
         self.commit(&outcome.records);
         outcome.response
     }
@@ -179,7 +181,13 @@ impl Cluster {
     ) -> CreatePartitionsResponse<'static> {
         let bytes = request.to_bytes(3).expect("encodes");
         let view = CreatePartitionsRequestView::decode(&bytes, 3).expect("decodes");
-        let outcome = partitions::create(&self.image(), &view);
+        let mut new_id = || Uuid::ZERO;
+        let mut context = Context {
+            broker: &self.broker,
+            new_id: &mut new_id,
+            charge: &mut free,
+        };
+        let outcome = partitions::create(&self.image(), &view, &mut context);
         self.commit(&outcome.records);
         outcome.response
     }

@@ -11,6 +11,8 @@ mod topic;
 mod produce;
 mod consume;
 mod group;
+mod quota;
+mod txn;
 mod cluster;
 mod log;
 mod doctor;
@@ -64,6 +66,10 @@ enum Command {
     Consume(consume::ConsumeArgs),
     /// List, describe, reset and delete consumer groups.
     Group(group::GroupArgs),
+    /// Show, set and take away client quotas.
+    Quota(quota::QuotaArgs),
+    /// Look at transactions, and end those that hang.
+    Txn(txn::TxnArgs),
     /// Say how a cluster is; list brokers, features, calls.
     Cluster(cluster::ClusterArgs),
     /// Look at segments, indexes and journals on disk; needs no server.
@@ -142,6 +148,8 @@ pub fn main() -> ExitCode {
         Command::Produce(produce) => produce.run(),
         Command::Consume(consume) => consume.run(),
         Command::Group(group) => group.run(),
+        Command::Quota(quota) => quota.run(),
+        Command::Txn(txn) => txn.run(),
         Command::Cluster(cluster) => cluster.run(),
         Command::Log(log) => log.run(),
         Command::Doctor(doctor) => doctor.run(),

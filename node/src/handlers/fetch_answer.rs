@@ -29,6 +29,10 @@ const LEADER: i16 = 12;
 /// The first version that tells where the new leader is.
 const ENDPOINTS: i16 = 16;
 
+/// Bytes that a quota counts for an answer and for a partition with records, apart from those.
+const ANSWER_BYTES: usize = 24;
+const PARTITION_BYTES: usize = 64;
+
 /// One partition of the answer.
 pub(super) struct Found {
     pub(super) key: PartitionKey,
@@ -63,6 +67,26 @@ impl Found {
     pub(super) fn is_notable(&self) -> bool {
         self.part.error != ErrorCode::None || self.part.diverging.is_some()
     }
+}
+
+/// Bytes of the answer, as the quota counts them: records, and about what their partitions take.
+pub(super) fn answer_bytes(found: &[Found]) -> usize {
+    let told = found.iter().filter(|found| found.part.bytes > 0);
+    let partitions = told.map(|found| found.part.bytes + PARTITION_BYTES);
+    partitions.fold(ANSWER_BYTES, usize::saturating_add)
+}
+
+/// The answer to a client that is throttled: it gets nothing, and has to ask again.
+pub(super) fn throttled(
+    request: &Request,
+    session_id: i32,
+    millis: i32,
+) -> Result<Answer, Refusal> {
+    request.respond(&FetchResponse {
+        throttle_time_ms: millis,
+        session_id,
+        ..FetchResponse::default()
+    })
 }
 
 /// Builds the answer.

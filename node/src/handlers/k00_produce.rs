@@ -29,7 +29,9 @@ use thalweg_wire::messages::produce_response::{
 };
 
 use crate::metrics::stages::Stage;
+use crate::net::connection::Link;
 use crate::outgoing::Answer;
+use crate::quotas::Client;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::host::{Gone, PendingReply, Queue};
@@ -53,6 +55,7 @@ const LEADER: i16 = 10;
 pub async fn handle<D: Disk>(
     core: &Rc<ShardCore<D>>,
     request: &Request,
+    link: &Link,
     turn: Turn,
 ) -> Result<Answer, Refusal> {
     let asked: ProduceRequestView<'_> = request.view()?;
@@ -82,13 +85,18 @@ pub async fn handle<D: Disk>(
     let done = core.host.now().mono;
     stages.record(Stage::ProduceFlush, appended, done);
     stages.record(Stage::ProduceTotal, request.received.mono, done);
+    let client = Client::of(core, request);
+    let throttle = client
+        .produced(core, (request.frame.len(), acks), link)
+        .await;
     if acks == 0 {
         return match plan.first_error() {
             Some(fault) => Err(Refusal::Unacknowledged(fault.to_string())),
             None => Ok(Answer::Silent),
         };
     }
-    let response = respond(core, request, &asked, plan);
+    let mut response = respond(core, request, &asked, plan);
+    response.throttle_time_ms = throttle;
     request.respond(&response)
 }
 

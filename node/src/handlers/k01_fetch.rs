@@ -20,10 +20,11 @@ use thalweg_wire::ids::{Epoch, NodeId, Offset, PartitionId, PartitionIndex, Shar
 use thalweg_wire::messages::fetch_request::FetchRequestView;
 use thalweg_wire::messages::fetch_response::FetchResponse;
 
-use super::fetch_answer::{Found, respond};
+use super::fetch_answer::{Found, answer_bytes, respond, throttled};
 use crate::metrics::stages::Stage;
 use crate::net::connection::{Link, Share};
 use crate::outgoing::Answer;
+use crate::quotas::Client;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::{FetchJob, FetchPart, FetchedPart, Message, Reply};
@@ -49,6 +50,14 @@ struct Terms {
     deadline: u64,
 }
 
+impl Terms {
+    /// At most so many bytes: more would be throttled for certain, each time anew.
+    fn cap(&mut self, bytes_max: usize) {
+        self.bytes_max = self.bytes_max.min(bytes_max);
+        self.bytes_min = self.bytes_min.min(self.bytes_max);
+    }
+}
+
 /// What a request asks for, without its frame.
 struct Asked {
     kind: Kind,
@@ -69,6 +78,7 @@ pub async fn handle<D: Disk>(
         Ok(asked) => asked,
         Err(code) => return session_error(&request, code),
     };
+    let client = Client::of(core, &request);
     // A fetch may wait for minutes: what it was said in must not stay in memory so long.
     let request = request.without_frame();
     share.frame_gone();
@@ -76,9 +86,12 @@ pub async fn handle<D: Disk>(
         kind,
         id,
         mut session,
-        terms,
+        mut terms,
         is_replica,
     } = asked;
+    if let Some(bytes) = client.fetch_bytes_max(core) {
+        terms.cap(bytes);
+    }
     let full = !matches!(kind, Kind::Continue(_));
     let wanted = session.wanted();
     let mut found = if is_replica {
@@ -86,6 +99,15 @@ pub async fn handle<D: Disk>(
     } else {
         read(core, (link, share), wanted, &terms).await
     };
+    let throttle = client.fetched(core, answer_bytes(&found), link).await;
+    if throttle > 0 {
+        // What was found holds memory: it goes before the client waits. Its session has been told nothing.
+        drop(found);
+        if let Kind::Continue(id) = kind {
+            core.sessions.borrow_mut().put(id, session);
+        }
+        return throttled(&request, id, throttle);
+    }
     found.retain(|found| {
         let told = Told {
             high_watermark: found.part.high_watermark,

@@ -60,7 +60,9 @@ pub async fn create<D: Disk>(core: &Rc<ShardCore<D>>, names: Vec<String>) {
             .into_iter()
             .filter(|name| image.topics.named(name).is_none())
             .collect();
-        let outcome = with_context(core, |context| create_missing(image, &missing, context));
+        let outcome = with_context(core, None, |context| {
+            create_missing(image, &missing, context)
+        });
         (outcome.response, outcome.records)
     });
     match proposed.await {

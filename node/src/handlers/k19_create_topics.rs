@@ -12,8 +12,12 @@ use thalweg_wire::messages::create_topics_response::{CreatableTopicResult, Creat
 
 use super::with_context;
 use crate::outgoing::Answer;
+use crate::quotas::Mutations;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
+
+/// The first version whose clients know that a quota refuses.
+const STRICT: i16 = 6;
 
 /// Answers the request.
 pub async fn handle<D: Disk>(
@@ -21,11 +25,14 @@ pub async fn handle<D: Disk>(
     request: &Request,
 ) -> Result<Answer, Refusal> {
     let asked: CreateTopicsRequestView<'_> = request.view()?;
+    let mut mutations = Mutations::of(core, request, STRICT);
     let proposed = core.propose(|image, _| {
-        let outcome = with_context(core, |context| create(image, &asked, context));
+        let outcome = with_context(core, Some(&mut mutations), |context| {
+            create(image, &asked, context)
+        });
         (outcome.response, outcome.records)
     });
-    let response = match proposed.await {
+    let mut response = match proposed.await {
         Ok(response) => response,
         Err(fault) => CreateTopicsResponse {
             topics: asked
@@ -41,5 +48,6 @@ pub async fn handle<D: Disk>(
             ..CreateTopicsResponse::default()
         },
     };
+    response.throttle_time_ms = mutations.throttle();
     request.respond(&response)
 }

@@ -11,9 +11,13 @@ use thalweg_wire::messages::delete_topics_response::{DeletableTopicResult, Delet
 
 use super::with_context;
 use crate::outgoing::Answer;
+use crate::quotas::Mutations;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::Fault;
+
+/// The first version whose clients know that a quota refuses.
+const STRICT: i16 = 5;
 
 /// Answers the request.
 pub async fn handle<D: Disk>(
@@ -21,16 +25,18 @@ pub async fn handle<D: Disk>(
     request: &Request,
 ) -> Result<Answer, Refusal> {
     let asked: DeleteTopicsRequestView<'_> = request.view()?;
+    let mut mutations = Mutations::of(core, request, STRICT);
     let proposed = core.propose(|image, _| {
-        let outcome = with_context(core, |context| {
+        let outcome = with_context(core, Some(&mut mutations), |context| {
             delete(image, &asked, request.version, context)
         });
         (outcome.response, outcome.records)
     });
-    let response = match proposed.await {
+    let mut response = match proposed.await {
         Ok(response) => response,
         Err(fault) => refused(&asked, &fault),
     };
+    response.throttle_time_ms = mutations.throttle();
     request.respond(&response)
 }
 

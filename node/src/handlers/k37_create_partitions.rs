@@ -9,9 +9,14 @@ use thalweg_wire::messages::create_partitions_response::{
     CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
 
+use super::with_context;
 use crate::outgoing::Answer;
+use crate::quotas::Mutations;
 use crate::request::{Refusal, Request};
 use crate::shard::core::ShardCore;
+
+/// The first version whose clients know that a quota refuses.
+const STRICT: i16 = 3;
 
 /// Answers the request.
 pub async fn handle<D: Disk>(
@@ -19,11 +24,14 @@ pub async fn handle<D: Disk>(
     request: &Request,
 ) -> Result<Answer, Refusal> {
     let asked: CreatePartitionsRequestView<'_> = request.view()?;
+    let mut mutations = Mutations::of(core, request, STRICT);
     let proposed = core.propose(|image, _| {
-        let outcome = create(image, &asked);
+        let outcome = with_context(core, Some(&mut mutations), |context| {
+            create(image, &asked, context)
+        });
         (outcome.response, outcome.records)
     });
-    let response = match proposed.await {
+    let mut response = match proposed.await {
         Ok(response) => response,
         Err(fault) => CreatePartitionsResponse {
             results: asked
@@ -38,5 +46,6 @@ pub async fn handle<D: Disk>(
             ..CreatePartitionsResponse::default()
         },
     };
+    response.throttle_time_ms = mutations.throttle();
     request.respond(&response)
 }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use thalweg_coordinator::controller::Context;
 use thalweg_storage::disk::Disk;
 
+use crate::quotas::Mutations;
 use crate::runtime::start::new_id;
 use crate::shard::core::ShardCore;
 
@@ -39,11 +40,17 @@ pub mod k27_write_txn_markers;
 pub mod k28_txn_offset_commit;
 pub mod k32_describe_configs;
 pub mod k33_alter_configs;
+pub mod k34_alter_replica_log_dirs;
 pub mod k35_describe_log_dirs;
 pub mod k37_create_partitions;
 pub mod k42_delete_groups;
+pub mod k43_elect_leaders;
 pub mod k44_incremental_alter_configs;
+pub mod k45_alter_partition_reassignments;
+pub mod k46_list_partition_reassignments;
 pub mod k47_offset_delete;
+pub mod k48_describe_client_quotas;
+pub mod k49_alter_client_quotas;
 pub mod k55_describe_quorum;
 pub mod k57_update_features;
 pub mod k60_describe_cluster;
@@ -59,14 +66,22 @@ pub mod k75_describe_topic_partitions;
 /// configs, alter configs. There is no authorizer, so everybody may.
 const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
-/// Runs a proposal's computation with what it needs of this node.
+/// Runs a proposal's computation with what it needs of this node; what it changes counts for `mutations`.
 fn with_context<D: Disk, R>(
     core: &Rc<ShardCore<D>>,
+    mutations: Option<&mut Mutations>,
     compute: impl FnOnce(&mut Context<'_>) -> R,
 ) -> R {
     let mut new_id = || new_id(&mut |bytes| core.host.random(bytes));
+    let now = core.host.now().mono;
+    let mut mutations = mutations;
+    let mut charge = |partitions| match &mut mutations {
+        Some(mutations) => mutations.charge(&mut core.counters.borrow_mut(), partitions, now),
+        None => Ok(()),
+    };
     compute(&mut Context {
         broker: &core.node.broker_configs,
         new_id: &mut new_id,
+        charge: &mut charge,
     })
 }

@@ -12,6 +12,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::frames::{FrameError, Frames, RESERVE_BYTES_MAX};
 pub use super::link::Link;
@@ -256,6 +257,9 @@ async fn receive(
 
 /// Starts a request; false if the connection is over.
 async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: Frame) -> bool {
+    if link.is_muted() && !unmuted(net, link).await {
+        return false;
+    }
     while pipeline.entries.borrow().len() >= net.limits.pipeline_requests_max
         || link.waiting.get() >= net.limits.pipeline_bytes_max
     {
@@ -291,6 +295,18 @@ async fn start(net: &Rc<Net>, link: &Rc<Link>, pipeline: &Rc<Pipeline>, frame: F
     };
     host.spawn(Queue::Network, Box::pin(task));
     true
+}
+
+/// Waits until the client is not throttled any more; false if the connection is over.
+async fn unmuted(net: &Net, link: &Link) -> bool {
+    loop {
+        let left = link.muted_for(net.host.now().mono);
+        if left == 0 || link.is_hurried() {
+            return !link.is_closed();
+        }
+        let over = net.host.sleep(Duration::from_nanos(left));
+        race(link.hurried(), over).await;
+    }
 }
 
 /// Waits until there is something to send; answers that can't go yet give back what others want.

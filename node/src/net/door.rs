@@ -13,9 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use thalweg_coordinator::quotas::rate::{Rate, Windows};
+
 /// New connections beyond the rate that may come at once: those of this long.
 const BURST_NANOS: u64 = SECOND_NANOS;
 const SECOND_NANOS: u64 = 1_000_000_000;
+/// Addresses whose new connections are counted; beyond it an unknown one is not throttled.
+const RATES_MAX: usize = 16_384;
 
 /// The bounds that hold now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub struct Door {
     loads: Arc<Loads>,
     ended: Receiver<IpAddr>,
     of_addresses: HashMap<IpAddr, usize>,
+    /// New connections of addresses that have a quota.
+    rates: BTreeMap<IpAddr, Rate>,
     /// When the next one would be due if they came evenly.
     due: u64,
 }
@@ -99,6 +105,7 @@ impl Door {
             loads: Arc::new(loads),
             ended,
             of_addresses: HashMap::new(),
+            rates: BTreeMap::new(),
             due: 0,
         }
     }
@@ -135,6 +142,32 @@ impl Door {
             shard,
             address,
         })
+    }
+
+    /// Counts a new connection of an address with a quota at `now` nanoseconds; how long it has to wait, and then is
+    /// not counted. Kafka's longest wait is a window.
+    pub fn throttle(
+        &mut self,
+        address: IpAddr,
+        (limit, windows): (f64, Windows),
+        now: u64,
+    ) -> Option<Duration> {
+        let now = now / (SECOND_NANOS / 1_000);
+        if self.rates.len() >= RATES_MAX {
+            self.rates.retain(|_, rate| !rate.is_idle(windows, now));
+        }
+        let address = address.to_canonical();
+        if self.rates.len() >= RATES_MAX && !self.rates.contains_key(&address) {
+            return None;
+        }
+        let rate = self.rates.entry(address).or_default();
+        rate.record(windows, 1.0, now);
+        let wait = rate.excess(windows, limit, now).min(windows.millis);
+        if wait == 0 {
+            return None;
+        }
+        rate.record(windows, -1.0, now);
+        Some(Duration::from_millis(wait))
     }
 
     fn count_ended(&mut self) {
@@ -216,6 +249,39 @@ mod tests {
             door.of_addresses.is_empty(),
             "nothing is kept of who is gone"
         );
+    }
+
+    #[test]
+    fn an_address_with_a_quota_waits_and_others_do_not() {
+        let mut door = Door::new(1);
+        let windows = Windows {
+            count: 11,
+            millis: 1_000,
+        };
+        let mut knock = |address, now| door.throttle(address, (2.0, windows), now);
+        assert!((0..20).all(|_| knock(HERE, 0).is_none()));
+        // 21 in 10 s are half a second too many, and a refused one is not counted.
+        assert_eq!(knock(HERE, 0), Some(Duration::from_millis(500)));
+        assert_eq!(knock(HERE, 0), Some(Duration::from_millis(500)));
+        assert_eq!(knock(THERE, 0), None);
+        assert!(knock(HERE, 12 * SECOND_NANOS).is_none());
+    }
+
+    #[test]
+    fn counted_addresses_have_a_bound() {
+        let mut door = Door::new(1);
+        let windows = Windows {
+            count: 2,
+            millis: 1_000,
+        };
+        let address = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from(n));
+        let count = u32::try_from(RATES_MAX).unwrap();
+        for n in 0..=count {
+            door.throttle(address(n), (1.0, windows), 0);
+        }
+        assert_eq!(door.rates.len(), RATES_MAX);
+        door.throttle(address(count), (1.0, windows), 9 * SECOND_NANOS);
+        assert_eq!(door.rates.len(), 1, "idle ones make room");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Link {
     pub sending: Cell<Option<(u64, u64)>>,
     /// Bytes of answers that wait to be sent, records apart.
     pub waiting: Cell<usize>,
+    /// Until when no request is read: its client is throttled. 0 while it is not.
+    muted: Cell<u64>,
     hurried: Cell<bool>,
     closed: Cell<bool>,
     closing: Signal,
@@ -55,6 +57,7 @@ impl Link {
             in_flight: Cell::new(0),
             sending: Cell::new(None),
             waiting: Cell::new(0),
+            muted: Cell::new(0),
             hurried: Cell::new(false),
             closed: Cell::new(false),
             closing: Signal::default(),
@@ -69,6 +72,26 @@ impl Link {
         };
         self.frame_since
             .set((frames.partial_bytes() > 0).then_some(since));
+    }
+
+    /// No request is begun before that moment: its client is throttled.
+    pub fn mute_until(&self, until: u64) {
+        self.muted.set(self.muted.get().max(until));
+    }
+
+    /// True while its client is throttled.
+    pub(super) fn is_muted(&self) -> bool {
+        self.muted.get() != 0
+    }
+
+    /// Nanoseconds that it is muted for, from now on; when that is over, its peer's own time begins anew.
+    pub(super) fn muted_for(&self, now: u64) -> u64 {
+        let left = self.muted.get().saturating_sub(now);
+        if left == 0 && self.muted.replace(0) != 0 {
+            self.heard.set(now);
+            self.frame_since.set(self.frame_since.get().map(|_| now));
+        }
+        left
     }
 
     /// Tells everything that waits on behalf of the peer that it is gone.
@@ -91,6 +114,10 @@ impl Link {
     /// Whether the connection is to be closed for what its peer does not do. `idle` is how long it
     /// may be silent, `total` what the socket has sent so far; times in nanoseconds.
     pub(super) fn is_overdue(&self, now: u64, idle: u64, total: u64) -> bool {
+        // Whoever may not send can't be late.
+        if now < self.muted.get() {
+            return self.is_stuck(now, total);
+        }
         let silent = self.in_flight.get() == 0 && now.saturating_sub(self.heard.get()) > idle;
         let dripping = self
             .frame_since

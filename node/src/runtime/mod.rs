@@ -9,6 +9,7 @@ pub mod nudge;
 pub mod start;
 pub mod facts;
 pub mod place;
+mod porter;
 pub mod quiet;
 pub mod seat;
 pub mod signals;

@@ -15,27 +15,24 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use thalweg_coordinator::controller::brokers::Start;
-use thalweg_coordinator::metadata::image::Image;
 use thalweg_storage::disk::probe::Probe;
 use thalweg_storage::disk::uring::UringDisk;
 use thalweg_storage::recover::{Report, mark_clean};
 use thalweg_storage::store::{PartitionSpec, StoppedLog, Store, StoreConfig};
-use thalweg_wire::ids::{Offset, ShardId};
+use thalweg_wire::ids::ShardId;
 
-use super::facts;
 use super::lap::Lap;
-use super::logs::RateLimit;
+use super::porter::Porter;
 use super::quiet::{self, Quiet};
 use super::start::{self, StartError};
 use super::watchdog::{BEAT, Heart};
 use crate::dispatch::{COORDINATOR, Dispatch};
 use crate::net::admin;
 use crate::net::connection::{Limits, Net};
-use crate::net::door::{Bounds, Door};
-use crate::net::listener::{Accepted, Bound, accept_all};
+use crate::net::door::Door;
+use crate::net::listener::{Bound, accept_all};
 use crate::net::registry::Registry;
 use crate::node::NodeFacts;
-use crate::request::Listener;
 use crate::shard::core::ShardCore;
 use crate::shard::host::{Host, Queue};
 use crate::shard::mailbox::{Fault, Message, Reply};
@@ -102,10 +99,10 @@ pub struct Head {
 }
 
 /// A shard that is being opened, open, or closing.
-struct Room {
-    host: Rc<GlommioHost>,
+pub(super) struct Room {
+    pub(super) host: Rc<GlommioHost>,
     disk: UringDisk,
-    node: Arc<NodeFacts>,
+    pub(super) node: Arc<NodeFacts>,
     store: StoreConfig,
     limits: Limits,
     core: RefCell<Option<Rc<ShardCore<UringDisk>>>>,
@@ -252,67 +249,6 @@ fn listen(room: &Rc<Room>, bound: Bound, porter: &Rc<Porter>, closing: &Rc<Signa
     spawn_until(room, accept_all(bound, Rc::new(take)), closing);
 }
 
-/// Stands at the door: asks the newest image for its bounds and sends each connection to its shard.
-struct Porter {
-    room: Rc<Room>,
-    door: RefCell<Door>,
-    /// As of that offset of the metadata log.
-    bounds: RefCell<Option<(Offset, Bounds)>>,
-    complaints: RateLimit,
-}
-
-impl Porter {
-    fn new(room: &Rc<Room>, door: Door) -> Rc<Self> {
-        Rc::new(Self {
-            room: Rc::clone(room),
-            door: RefCell::new(door),
-            bounds: RefCell::default(),
-            complaints: RateLimit::default(),
-        })
-    }
-
-    fn take(&self, socket: OwnedFd, peer: SocketAddr, listener: Listener) -> Option<Duration> {
-        let core = self.room.core()?;
-        let bounds = self.bounds(&core.image());
-        let now = self.room.host.now().mono;
-        let pause = self.door.borrow_mut().pace(now, &bounds);
-        let place = match self.door.borrow_mut().admit(peer.ip(), &bounds) {
-            Ok(place) => place,
-            Err(full) => {
-                core.metrics.connections_refused.add(1);
-                if let Some(suppressed) = self.complaints.admit(now) {
-                    tracing::warn!(%peer, suppressed, reason = %full, "a connection is refused");
-                }
-                return pause;
-            }
-        };
-        let shard = ShardId(place.shard);
-        let message = Message::Connection(Accepted {
-            socket,
-            listener,
-            place,
-        });
-        let hand_over = async move {
-            // A shard that is gone drops the connection, and its place with it.
-            let _gone = core.ask(shard, message).await;
-        };
-        self.room.host.spawn(Queue::Network, Box::pin(hand_over));
-        pause
-    }
-
-    fn bounds(&self, image: &Image) -> Bounds {
-        let mut known = self.bounds.borrow_mut();
-        match &*known {
-            Some((offset, bounds)) if *offset == image.offset => bounds.clone(),
-            _ => {
-                let bounds = facts::bounds(&self.room.node.broker_configs, image);
-                *known = Some((image.offset, bounds.clone()));
-                bounds
-            }
-        }
-    }
-}
-
 fn spawn_until(room: &Room, task: impl Future<Output = ()> + 'static, closing: &Rc<Signal>) {
     let closing = Rc::clone(closing);
     let until = async move {
@@ -360,7 +296,7 @@ async fn tell(room: &Room, shard: ShardId, message: Message) -> Result<(), Fault
 }
 
 impl Room {
-    fn core(&self) -> Option<Rc<ShardCore<UringDisk>>> {
+    pub(super) fn core(&self) -> Option<Rc<ShardCore<UringDisk>>> {
         self.core.borrow().clone()
     }
 

@@ -11,6 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use thalweg_coordinator::metadata::image::{Image, Topic};
+use thalweg_coordinator::quotas::counters::Counters;
+use thalweg_coordinator::quotas::table::QuotaTable;
 use thalweg_storage::disk::Disk;
 use thalweg_storage::log::LogConfig;
 use thalweg_storage::read::SegmentReader;
@@ -32,6 +34,7 @@ use crate::handlers;
 use crate::metrics::{Metrics, Snapshot};
 use crate::node::NodeFacts;
 use crate::outgoing::Lending;
+use crate::quotas::Meter;
 use crate::request::Listener;
 use crate::runtime::effects::{Changes, Coordinator, Published};
 use crate::runtime::logs::RateLimit;
@@ -46,6 +49,8 @@ const OPEN_SEGMENTS_MAX: usize = 1024;
 #[derive(Default)]
 struct Catalog {
     published: Arc<Published>,
+    /// None when no quota is set.
+    quotas: Option<Rc<QuotaTable>>,
     /// By topic id; of this image only.
     settings: HashMap<Uuid, Rc<TopicSettings>>,
 }
@@ -70,6 +75,10 @@ pub struct ShardCore<D: Disk> {
     pub groups: Rc<GroupTable>,
     /// Its transactional ids.
     pub txns: Rc<TxnTable>,
+    /// Counters of client quotas whose home this shard is.
+    pub counters: RefCell<Counters>,
+    /// The time of the request that is worked on now.
+    pub meter: Meter,
     /// Keeps lines that clients can provoke from flooding the log.
     pub complaints: RateLimit,
     /// Memory that answers hold until they are sent.
@@ -115,6 +124,8 @@ impl<D: Disk> ShardCore<D> {
             slots: Slots::default(),
             groups: Rc::default(),
             txns: Rc::default(),
+            counters: RefCell::default(),
+            meter: Meter::default(),
             complaints: RateLimit::default(),
             lending: Lending::new(HELD_BYTES_MAX, BINDING_BYTES_MAX),
             remembered: Budget::new(REMEMBERED_BYTES_MAX),
@@ -163,6 +174,21 @@ impl<D: Disk> ShardCore<D> {
         let settings = Rc::new(TopicSettings::new(config, self.node.rules));
         catalog.settings.insert(topic.id, Rc::clone(&settings));
         settings
+    }
+
+    /// The client quotas; none when none is set.
+    #[must_use]
+    pub fn quotas(&self) -> Option<Rc<QuotaTable>> {
+        self.catalog.borrow().quotas.clone()
+    }
+
+    /// The quotas of an image: those in hand unless they changed.
+    fn quotas_of(&self, image: &Image) -> Option<Rc<QuotaTable>> {
+        let catalog = self.catalog.borrow();
+        match Arc::ptr_eq(&catalog.published.image.quotas, &image.quotas) {
+            true => catalog.quotas.clone(),
+            false => QuotaTable::of(image).map(Rc::new),
+        }
     }
 
     /// Where a client of `listener` reaches a broker: host, port, rack.
@@ -240,6 +266,7 @@ impl<D: Disk> ShardCore<D> {
                 let begun = self.begin_append(&job).await;
                 Reply::Appended(self.finish_append(begun, job.durable).await)
             }
+            Message::Charge(job) => Reply::Charged(self.charge_here(*job)),
             Message::Fetch(job) => Reply::Fetched(self.fetch_here(job).await),
             Message::Replan {
                 partition,
@@ -272,6 +299,7 @@ impl<D: Disk> ShardCore<D> {
             | Message::Configure(_)) => Reply::Changed(self.change(message).await),
             Message::Publish(published) => {
                 let fresh = Catalog {
+                    quotas: self.quotas_of(&published.image),
                     published,
                     settings: HashMap::new(),
                 };

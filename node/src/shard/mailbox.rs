@@ -28,6 +28,7 @@ use crate::metrics::Snapshot;
 use crate::metrics::stages::Summary;
 use crate::net::listener::Accepted;
 use crate::outgoing::Carried;
+use crate::quotas::ChargeJob;
 use crate::request::{Frame, Request};
 use crate::runtime::effects::Published;
 
@@ -81,6 +82,8 @@ pub enum Message {
     GroupAnswers(Vec<Parcel>),
     /// What does this transactional id's partition say? Answered with `Transacted`.
     Transact(PartitionId, Box<Ask>),
+    /// Count this on your counter. Answered with `Charged`.
+    Charge(Box<ChargeJob>),
     /// Write these transaction markers. Answered with `Marked`.
     Markers(Vec<(PartitionId, Marker)>),
     /// A producer id that nobody has, from the coordinator's shard. Answered with `ProducerId`.
@@ -118,6 +121,7 @@ impl Message {
             Self::Connection { .. }
             | Self::GroupAnswers(_)
             | Self::Transact(..)
+            | Self::Charge(_)
             | Self::FreshProducerId
             | Self::Replan { .. }
             | Self::Publish(_)
@@ -155,6 +159,8 @@ pub enum Reply {
     Transacted(Result<TxnAnswer, ErrorCode>),
     /// What became of each marker.
     Marked(Vec<ErrorCode>),
+    /// Milliseconds that the client is to wait.
+    Charged(u64),
     /// A producer id.
     ProducerId(Result<ProducerId, Fault>),
     /// The session, if it is still there.

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of this")]
 
+pub(crate) mod admin;
 pub(crate) mod groups;
 pub(crate) mod requests;
 pub(crate) mod transactions;

@@ -7,6 +7,7 @@ use thalweg_wire::ids::Uuid;
 use thalweg_wire::messages::alter_configs_request as alter;
 use thalweg_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use thalweg_wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
+use thalweg_wire::messages::describe_client_quotas_request::DescribeClientQuotasRequest;
 use thalweg_wire::messages::describe_configs_request as configs;
 use thalweg_wire::messages::describe_quorum_request as quorum;
 use thalweg_wire::messages::describe_topic_partitions_request as describe;
@@ -18,7 +19,7 @@ use thalweg_wire::messages::list_offsets_request as offsets;
 use thalweg_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use thalweg_wire::messages::update_features_request as features;
 
-use super::{Topic, frame, produce_request};
+use super::{Topic, admin, frame, produce_request};
 
 /// A fetch of one partition of a topic, by name.
 pub(crate) fn fetch(topic: &str, max_wait_ms: i32, partition_max_bytes: i32) -> FetchRequest<'_> {
@@ -188,6 +189,12 @@ fn config_samples(topic: &Topic) -> Vec<(ApiKey, Vec<u8>)> {
             validate_only: true,
             ..Default::default()
         }),
+        sample(&admin::quota(true)),
+        sample(&DescribeClientQuotasRequest::default()),
+        sample(&admin::election("topic", 0)),
+        sample(&admin::reassignment("topic", None)),
+        sample(&admin::reassignments("topic")),
+        sample(&admin::to_directory("topic", "/nowhere")),
         sample(&ListConfigResourcesRequest {
             resource_types: vec![2, 4],
         }),

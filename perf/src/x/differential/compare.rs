@@ -33,6 +33,7 @@ const IDENTITY: &[&str] = &[
     "NodeId",
     "BrokerId",
     "Feature",
+    "EntityType",
 ];
 /// Lists whose order is part of the answer.
 const ORDERED: &[&str] = &["Records", "RecordErrors", "Synonyms"];

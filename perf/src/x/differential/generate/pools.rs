@@ -165,11 +165,49 @@ impl Generator<'_> {
             (_, "ConfigurationKeys") => self.config_key(),
             (ApiKey::AlterConfigs | ApiKey::IncrementalAlterConfigs, "Name") => self.config_key(),
             (_, "Value") => json!("1"),
+            (ApiKey::AlterClientQuotas | ApiKey::DescribeClientQuotas, _) => {
+                return self.of_quotas(name);
+            }
+            (ApiKey::ElectLeaders, "ElectionType") => random.number(&[0, 0, 0, 1, 1, 9]),
+            (ApiKey::AlterPartitionReassignments, "Replicas") => {
+                random.number(&[1, 1, 1, 1, 2, -1])
+            }
+            // No directory of either server: their own differ.
+            (ApiKey::AlterReplicaLogDirs, "Path") => json!(random.word(&["/nowhere", ""])),
             (ApiKey::UpdateFeatures, "Feature") => {
                 json!(random.word(&["metadata.version", "no.such.feature", ""]))
             }
             (ApiKey::UpdateFeatures, "MaxVersionLevel") => random.number(&[30, 99, -1, 1]),
             (ApiKey::UpdateFeatures, "UpgradeType") => random.number(&[1, 1, 2, 3, 0, 9]),
+            _ => return None,
+        })
+    }
+
+    /// High enough to throttle nobody: what is throttled depends on the time.
+    fn of_quotas(&mut self, name: &str) -> Option<Value> {
+        let random = &mut self.random;
+        Some(match name {
+            "EntityType" => {
+                json!(random.word(&["user", "user", "client-id", "client-id", "ip", "", "odd"]))
+            }
+            // Names that are no addresses are looked up by Kafka and not here.
+            "EntityName" | "Match" => {
+                json!(random.word(&["127.0.0.1", "127.0.0.1", "10.0.0.1", ""]))
+            }
+            "MatchType" => random.number(&[0, 0, 0, 1, 2, 2, 9]),
+            "Key" => {
+                let keys = [
+                    "producer_byte_rate",
+                    "consumer_byte_rate",
+                    "request_percentage",
+                    "controller_mutation_rate",
+                    "connection_creation_rate",
+                    "odd",
+                ];
+                json!(random.word(&keys))
+            }
+            "Value" => random.number(&[1_000_000_000, 2_000_000_000, 2_000_000_000, 0, -1]),
+            "Remove" | "ValidateOnly" | "Strict" => json!(random.one_in(3)),
             _ => return None,
         })
     }
