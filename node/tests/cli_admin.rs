@@ -104,7 +104,7 @@ fn strayed(node: &Node, topic: &Topic) -> (i64, i16) {
         ..InitProducerIdRequest::default()
     };
     let reply = peer.ask(&request, 4);
-    let view: InitProducerIdResponseView<'_> = reply.view();
+    let view: InitProducerIdResponseView = reply.view();
     let (id, epoch) = (view.producer_id, view.producer_epoch);
     let spec = BatchSpec {
         producer_id: ProducerId(id),

@@ -1,5 +1,7 @@
 //! `thalweg serve`: start the node and say so.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use thalweg_config::units::{Durability, LogFormat, LogLevel};
 use thalweg_config::{Loaded, Settings};
@@ -7,6 +9,8 @@ use thalweg_config::{Loaded, Settings};
 use super::settings::From;
 use super::{Exit, complain};
 use crate::runtime::boot::{self, Banner, BootError};
+use crate::runtime::import::ImportError;
+use crate::runtime::start::StartError;
 
 /// Start the node
 #[derive(Args, Default)]
@@ -25,6 +29,9 @@ pub(super) struct Serve {
     /// Check the settings and the machine, then end
     #[arg(long)]
     check: bool,
+    /// Begin with a copy of Apache Kafka's log directory; --data must be empty
+    #[arg(long, value_name = "KAFKA_LOG_DIR", conflicts_with_all = ["check", "dev"])]
+    import: Option<PathBuf>,
     /// Development mode: data in a temporary directory unless --data
     #[arg(long)]
     dev: bool,
@@ -60,7 +67,8 @@ impl Serve {
             return Exit::Done;
         }
         start_logs(&loaded.settings);
-        match boot::run(&loaded, |banner| greet(&loaded, banner)) {
+        let import = self.import.as_deref();
+        match boot::run(&loaded, import, |banner| greet(&loaded, banner)) {
             Ok(()) => Exit::Done,
             Err(error) => tell(&error),
         }
@@ -169,6 +177,11 @@ fn first_port(banner: &Banner) -> u16 {
 /// Three lines about a node that did not start, and the exit code.
 pub(super) fn tell(error: &BootError) -> Exit {
     let (cause, fix, exit) = match error {
+        BootError::Data(_, StartError::Import(ImportError::Refused { fix, .. })) => (
+            "the directory of Apache Kafka can't be served as it is",
+            *fix,
+            Exit::Failed,
+        ),
         BootError::InUse(_) => (
             "a node on the same directory is running",
             "stop it, or start with --data DIR on another directory",

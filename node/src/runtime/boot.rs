@@ -26,6 +26,7 @@ use thalweg_storage::recover::Report;
 use thalweg_wire::ids::{NodeId, ShardId, Uuid};
 
 use super::facts::{self, Given};
+use super::import::{Expected, import};
 use super::place::{self, IO_MEMORY_BYTES, Machine, Placement, Wanted};
 use super::seat::{self, Event, Head, Seat};
 use super::start::{StartError, check_identity, format_directory, new_id, read_identity};
@@ -231,8 +232,25 @@ fn free_bytes(data: &Path) -> u64 {
     rustix::fs::statvfs(data).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
 }
 
-/// Runs the node until it is told to stop. `ready` is called once it serves.
-pub fn run(loaded: &Loaded, ready: impl FnOnce(&Banner)) -> Result<(), BootError> {
+/// Takes over Kafka's log directory.
+fn take_over(loaded: &Loaded, from: &Path, data: &Path) -> Result<(), BootError> {
+    let expected = Expected {
+        node: NodeId(loaded.settings.node.id),
+        cluster: match &loaded.settings.cluster.id {
+            Auto::Set(id) => Some(id),
+            Auto::Auto => None,
+        },
+    };
+    import(from, data, expected).map_err(|error| BootError::Data(from.to_path_buf(), error.into()))
+}
+
+/// Runs the node until it is told to stop, on a copy of Kafka's log directory if one is named. `ready` is
+/// called once it serves.
+pub fn run(
+    loaded: &Loaded,
+    kafka: Option<&Path>,
+    ready: impl FnOnce(&Banner),
+) -> Result<(), BootError> {
     let machine = usable_machine(loaded)?;
     place::raise_open_files();
     let wanted = Wanted {
@@ -247,6 +265,9 @@ pub fn run(loaded: &Loaded, ready: impl FnOnce(&Banner)) -> Result<(), BootError
     let _lock = lock(&data)?;
     let probe = Probe::run(&data).map_err(|error| BootError::Data(data.clone(), error.into()))?;
     let sockets = open_sockets(loaded)?;
+    if let Some(from) = kafka {
+        take_over(loaded, from, &data)?;
+    }
     let (meta, _) = identity(loaded, &data, probe)?;
     let mut start = first_start(loaded);
     start.directory = meta.directory;

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod effects;
 pub mod lap;
 pub mod logs;
+pub mod import;
 pub mod nudge;
 pub mod start;
 pub mod facts;

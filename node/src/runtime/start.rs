@@ -18,10 +18,12 @@ use thalweg_storage::error::StoreError;
 use thalweg_storage::log::{CleanupPolicy, LogConfig};
 use thalweg_storage::recover::{Recovery, Report};
 use thalweg_storage::store::{NewPartition, PartitionSpec, StoreConfig};
+use thalweg_wire::batch::split;
 use thalweg_wire::bytes::EncodeError;
-use thalweg_wire::ids::{Epoch, NodeId, ShardId, TimestampMs, Uuid};
+use thalweg_wire::ids::{Epoch, NodeId, Offset, ShardId, TimestampMs, Uuid};
 
 use super::effects::{Coordinator, METADATA, dir_name, log_config, partitions_here};
+use super::import::{ImportError, check_served, newest_snapshot};
 use crate::node::NodeFacts;
 use crate::shard::core::ShardCore;
 use crate::shard::mailbox::Fault;
@@ -55,6 +57,8 @@ pub enum StartError {
     Encode(EncodeError),
     /// Entering the new epoch failed.
     Lead(Fault),
+    /// The directory is Kafka's, and can't be served.
+    Import(ImportError),
 }
 
 impl std::fmt::Display for StartError {
@@ -77,6 +81,7 @@ impl std::fmt::Display for StartError {
             Self::Metadata(cause) => cause.fmt(f),
             Self::Encode(cause) => write!(f, "metadata records: {cause}"),
             Self::Lead(cause) => cause.fmt(f),
+            Self::Import(cause) => cause.fmt(f),
         }
     }
 }
@@ -90,6 +95,7 @@ impl std::error::Error for StartError {
             Self::Metadata(cause) => Some(cause),
             Self::Encode(cause) => Some(cause),
             Self::Lead(cause) => Some(cause),
+            Self::Import(cause) => Some(cause),
             Self::Foreign { .. } | Self::NotEmpty(_) => None,
         }
     }
@@ -112,6 +118,7 @@ from_cause! {
     LogError => Metadata
     EncodeError => Encode
     Fault => Lead
+    ImportError => Import
 }
 
 fn in_log(name: &str) -> PathBuf {
@@ -209,10 +216,10 @@ pub async fn recover<D: Disk>(
     let journal = node.incarnation;
     let mut recovery = Recovery::read(disk.clone(), config, node.shards, now, journal).await?;
     let metadata = recovery.metadata().await?;
-    let mut reader = LogReader::new();
-    reader.apply(&metadata)?;
+    let reader = read_metadata(disk, &metadata).await?;
     drop(metadata);
     let image = reader.image();
+    check_served(&image, reader.quorum(), node.id, node.directory)?;
     let mut specs = vec![PartitionSpec {
         id: METADATA,
         dir_name: format::METADATA_DIRECTORY.to_owned(),
@@ -234,6 +241,37 @@ pub async fn recover<D: Disk>(
         specs,
         report,
     })
+}
+
+/// The metadata log's state. Ours begins at offset 0; of Kafka's the beginning may be gone, and a snapshot
+/// stands for it.
+async fn read_metadata<D: Disk>(disk: &D, metadata: &[u8]) -> Result<LogReader, StartError> {
+    let mut reader = LogReader::new();
+    let batches = || split(metadata).filter_map(Result::ok);
+    let first = batches().next().map(|batch| batch.header().base_offset());
+    if first == Some(Offset(0)) {
+        reader.apply(metadata)?;
+        return Ok(reader);
+    }
+    let names = disk.list(&in_metadata("")).await.or_else(|error| {
+        let missing = error.is_missing().then(Vec::new);
+        missing.ok_or(error)
+    })?;
+    let names = names.iter().map(|entry| entry.name.as_str());
+    let goes_on = |end| {
+        first.is_none()
+            || batches().any(|b| b.header().base_offset() == end || b.header().next_offset() == end)
+    };
+    let Some((name, end, epoch)) = newest_snapshot(names, goes_on) else {
+        reader.apply(metadata)?;
+        return Ok(reader);
+    };
+    let snapshot = disk.read_file(&in_metadata(name)).await?;
+    reader.load_snapshot(&snapshot, end, epoch)?;
+    for batch in batches().filter(|batch| batch.header().base_offset() >= end) {
+        reader.apply(batch.bytes())?;
+    }
+    Ok(reader)
 }
 
 /// The metadata log is kept whole: there are no snapshots to start from yet.

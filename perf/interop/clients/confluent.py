@@ -111,9 +111,12 @@ def member(bootstrap, topic, options):
         "group.id": options["group"],
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
-        "session.timeout.ms": options["session"],
-        "heartbeat.interval.ms": 500,
     }
+    if options.get("consumer_protocol"):
+        more["group.protocol"] = "consumer"
+    else:
+        more["session.timeout.ms"] = options["session"]
+        more["heartbeat.interval.ms"] = 500
     if options.get("cooperative"):
         more["partition.assignment.strategy"] = "cooperative-sticky"
     reader = Consumer(client(bootstrap, **more))

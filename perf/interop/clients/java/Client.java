@@ -159,11 +159,15 @@ public class Client {
         Map<String, Object> config = config(Map.of(
             "group.id", options.get("group").asText(),
             "auto.offset.reset", "earliest",
-            "enable.auto.commit", false,
-            "session.timeout.ms", options.get("session").asInt(),
-            "heartbeat.interval.ms", 500,
-            "partition.assignment.strategy",
-            (cooperative ? CooperativeStickyAssignor.class : RangeAssignor.class).getName()));
+            "enable.auto.commit", false));
+        if (options.path("consumer_protocol").asBoolean()) {
+            config.put("group.protocol", "consumer");
+        } else {
+            config.put("session.timeout.ms", options.get("session").asInt());
+            config.put("heartbeat.interval.ms", 500);
+            config.put("partition.assignment.strategy",
+                (cooperative ? CooperativeStickyAssignor.class : RangeAssignor.class).getName());
+        }
         Thread listener = new Thread(Client::readToEnd);
         listener.setDaemon(true);
         listener.start();

@@ -1,12 +1,14 @@
 //! What a stopped server leaves on disk, judged by Apache Kafka itself.
 //!
 //! The dump tool ends with 0 whatever it finds, so its words are read too, and the records it saw
-//! are counted. Then Apache Kafka starts on a copy and every promise is verified against it.
+//! are counted. Then Apache Kafka starts on a copy, every promise is verified against it, and it adds
+//! some records. Last comes Thalweg on what Apache Kafka left: its own directory come back, or an import
+//! of one that was Apache Kafka's from the beginning.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CODECS, Scene, compaction, expect_equal};
+use super::{CODECS, Scene, compaction, expect_equal, java};
 use crate::x::process::Program;
 use crate::x::server::{self, Kind, Server, Setup};
 use crate::x::{Context, Failure, Outcome};
@@ -129,15 +131,16 @@ fn files(dir: &Path, ending: &str) -> Outcome<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Apache Kafka, with the same node id and ports, on a copy of what the server left.
+/// Records that Apache Kafka adds to a topic of ours; its log does not begin at offset 0.
+const ADDED: usize = 40;
+
+/// Apache Kafka, with the same node id and ports, on a copy of what the server left; then Thalweg on
+/// what Apache Kafka left of that, with what it added.
 pub(super) fn serve_copy(scene: &mut Scene) -> Outcome<()> {
     let original = scene.server.setup();
     let name = format!("interop-copy-of-{:?}", original.kind);
     let setup = Setup::fresh(Kind::Kafka, &name, original.port, &scene.tools.jars)?;
-    Program::new("cp")
-        .arg("-a")
-        .args([original.log_dir(), setup.log_dir()])
-        .run()?;
+    copy(&original.log_dir(), &setup.log_dir())?;
     let mut kafka = Server::new(setup);
     let ready = kafka.start()?;
     eprintln!(
@@ -145,6 +148,55 @@ pub(super) fn serve_copy(scene: &mut Scene) -> Outcome<()> {
         ready.as_millis()
     );
     scene.verify("Apache Kafka on a copy", &kafka.address());
+    let address = kafka.address();
+    let added = java::add(&scene.tools.jars, &address, ADDED);
     kafka.stop()?;
+    added?;
+    scene.promises.push(java::added(ADDED));
+    let left = kafka.setup().log_dir();
+    match scene.server.setup().kind {
+        Kind::Thalweg => serve_returned(scene, &left),
+        Kind::Kafka => serve_imported(scene, &left),
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Outcome<()> {
+    Program::new("cp").arg("-a").args([from, to]).run()?;
     Ok(())
+}
+
+/// Thalweg goes on where it stood, with its own journal, in a directory that Apache Kafka served meanwhile.
+fn serve_returned(scene: &mut Scene, left: &Path) -> Outcome<()> {
+    let logs = scene.server.setup().log_dir();
+    fs::remove_dir_all(&logs).context(|| format!("emptying {}", logs.display()))?;
+    copy(left, &logs)?;
+    let ready = scene.server.start()?;
+    eprintln!(
+        "ready {} ms after Apache Kafka served the directory",
+        ready.as_millis()
+    );
+    scene.verify("after Apache Kafka", &scene.server.address());
+    stop(scene)
+}
+
+/// Thalweg on an import of what Apache Kafka left, twice: as imported, and after its own clean stop.
+fn serve_imported(scene: &mut Scene, left: &Path) -> Outcome<()> {
+    let program = server::thalweg(scene.build)?;
+    let port = scene.server.setup().port;
+    let mut setup = Setup::fresh(Kind::Thalweg, "interop-import", port, &program)?;
+    setup.extra = vec!["--import".to_owned(), left.display().to_string()];
+    let mut imported = Server::new(setup.clone());
+    let ready = imported.start()?;
+    eprintln!(
+        "Thalweg is ready on the import after {} ms",
+        ready.as_millis()
+    );
+    scene.verify("Thalweg on an import", &imported.address());
+    imported.stop()?;
+    setup.extra.clear();
+    let mut again = Server::new(setup);
+    again.start()?;
+    scene.verify("Thalweg on an import, started again", &again.address());
+    let status = again.stop()?;
+    expect_equal("exit code", &status.code(), &Some(0))
 }

@@ -1,9 +1,10 @@
 //! Apache Kafka's own Java tools: topics, console producer and consumer, perf test, offsets.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{CODECS, Scene, expect_equal, expect_lines, expect_stored};
+use super::{CODECS, Promise, Scene, expect_equal, expect_lines, expect_stored};
 use crate::x::process::Program;
 use crate::x::server;
 use crate::x::{Context, Failure, Outcome};
@@ -151,14 +152,24 @@ pub(super) fn key_and_value(index: usize) -> (String, String) {
 }
 
 pub(super) fn produce(scene: &Scene, topic: &str, codec: &str) -> Outcome<()> {
-    let lines: String = (0..RECORDS)
+    let (jars, address) = (&scene.tools.jars, scene.server.address());
+    write(jars, &address, (topic, codec), 0..RECORDS)
+}
+
+fn write(
+    jars: &Path,
+    address: &str,
+    (topic, codec): (&str, &str),
+    records: Range<usize>,
+) -> Outcome<()> {
+    let lines: String = records
         .map(|index| {
             let (key, value) = key_and_value(index);
             format!("index:{index},from:java\t{key}\t{value}\n")
         })
         .collect();
     let class = "org.apache.kafka.tools.ConsoleProducer";
-    let output = tool(&scene.tools.jars, class, &scene.server.address())
+    let output = tool(jars, class, address)
         .args(["--topic", topic, "--compression-codec", codec])
         .args([
             "--command-property",
@@ -213,18 +224,28 @@ fn consume_from(
     topic: &str,
     (offset, start): (&str, usize),
 ) -> Outcome<()> {
+    consume_range(jars, address, topic, (offset, start..RECORDS))
+}
+
+fn consume_range(
+    jars: &Path,
+    address: &str,
+    topic: &str,
+    (offset, records): (&str, Range<usize>),
+) -> Outcome<()> {
     let shown = ["print.offset=true", "print.headers=true", "print.key=true"];
     let output = consumer(jars, address, topic, &shown)
         .args(["--offset", offset])
-        .args(["--max-messages", &(RECORDS - start).to_string()])
+        .args(["--max-messages", &records.len().to_string()])
         .run()?;
-    let wanted: Vec<String> = (start..RECORDS)
+    let what = format!("{topic} from {}", records.start);
+    let wanted: Vec<String> = records
         .map(|index| {
             let (key, value) = key_and_value(index);
             format!("Offset:{index}\tindex:{index},from:java\t{key}\t{value}")
         })
         .collect();
-    expect_lines(&format!("{topic} from {start}"), &output.stdout, &wanted)
+    expect_lines(&what, &output.stdout, &wanted)
 }
 
 fn delete_records(scene: &Scene) -> Outcome<()> {
@@ -240,6 +261,28 @@ fn delete_records(scene: &Scene) -> Outcome<()> {
         .run()?;
     let told = format!("low_watermark: {DELETED}");
     expect_equal("the tool's answer", &output.stdout.contains(&told), &true)
+}
+
+/// Writes more records to the topic whose log does not begin at offset 0.
+pub(super) fn add(jars: &Path, address: &str, records: usize) -> Outcome<()> {
+    write(
+        jars,
+        address,
+        (DELETED_TOPIC, "none"),
+        RECORDS..RECORDS + records,
+    )
+}
+
+/// The promise that they stand behind the others.
+pub(super) fn added(records: usize) -> Promise {
+    Promise {
+        name: "records that Apache Kafka added".to_owned(),
+        verify: Box::new(move |tools, address| {
+            let wanted = RECORDS..RECORDS + records;
+            let start = wanted.start.to_string();
+            consume_range(&tools.jars, address, DELETED_TOPIC, (&start, wanted))
+        }),
+    }
 }
 
 fn expect_begin(jars: &Path, address: &str) -> Outcome<()> {

@@ -3,7 +3,8 @@
 //!
 //! The same script runs against both. Passing on Apache Kafka shows that the script is right;
 //! passing on Thalweg shows that Thalweg is. Each writer leaves a `Promise`: what must be readable,
-//! byte for byte, now, after kill -9, after a clean stop, and by Apache Kafka on a copy of the data.
+//! byte for byte, now, after kill -9, after a clean stop, by Apache Kafka on a copy of the data, and by
+//! Thalweg on what Apache Kafka leaves.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ struct Scene {
     server: Server,
     promises: Vec<Promise>,
     tally: Tally,
+    /// Which build of Thalweg is played.
+    build: Build,
     /// Whether what Kafka's tools print is written down instead of compared.
     record: bool,
 }
@@ -120,6 +123,7 @@ pub fn interop(arguments: &[&str]) -> Outcome<Tally> {
         server,
         promises: Vec::new(),
         tally: Tally::default(),
+        build,
         record,
     };
     match only {
@@ -187,7 +191,7 @@ impl Scene {
         self.verify("after a clean stop", &self.server.address());
         self.step("it stops cleanly again", directory::stop);
         self.step(
-            "Apache Kafka serves a copy of the directory",
+            "Apache Kafka serves a copy of the directory, then Thalweg what it left",
             directory::serve_copy,
         );
         Ok(())

@@ -23,6 +23,8 @@ pub(in crate::x::interop) struct Client {
     packages: Option<PathBuf>,
     /// Whether its group members rebalance in steps instead of all at once.
     pub(super) cooperative: bool,
+    /// Whether its members speak the consumer protocol of KIP-848, where the server assigns.
+    pub(super) consumer_protocol: bool,
     /// Whether it can write a header without a value.
     pub(super) null_headers: bool,
     /// Whether its member commits again what failed while the node was away. kafkajs does so only
@@ -38,8 +40,18 @@ impl Client {
             words: Vec::new(),
             packages: None,
             cooperative: false,
+            consumer_protocol: false,
             null_headers: true,
             outlives_node: true,
+        }
+    }
+
+    /// The same client as a member of the consumer protocol.
+    fn with_consumer_protocol(self) -> Self {
+        Self {
+            name: format!("{}-consumer-protocol", self.name),
+            consumer_protocol: true,
+            ..self
         }
     }
 
@@ -98,6 +110,7 @@ pub(in crate::x::interop) fn install() -> Outcome<Vec<Client>> {
             cooperative: true,
             ..confluent(LIBRDKAFKA_NEW)?
         },
+        confluent(LIBRDKAFKA_NEW)?.with_consumer_protocol(),
         Client {
             null_headers: false,
             ..Client::new("kafka-python", kafka_python).script("kafka_python.py")
@@ -120,6 +133,7 @@ pub(in crate::x::interop) fn install() -> Outcome<Vec<Client>> {
             cooperative: true,
             ..java()?
         },
+        java()?.with_consumer_protocol(),
     ])
 }
 

@@ -25,7 +25,8 @@ const PARTITIONS: usize = 4;
 /// Records to each partition of the group's topic while two share it, then in each later act.
 const SHARED: usize = 50;
 const LATER: usize = 20;
-/// The least that Kafka allows by default.
+/// The least that Kafka allows a classic member by default; for one of the consumer protocol the group
+/// decides, and the default is 45 s.
 const SESSION_MS: u32 = 6_000;
 /// How long a member listens for records that must not come.
 const QUIET: Duration = Duration::from_millis(500);
@@ -259,6 +260,7 @@ impl Cast {
             "group": topic,
             "session": SESSION_MS,
             "cooperative": self.client.cooperative,
+            "consumer_protocol": self.client.consumer_protocol,
         });
         let program = self
             .client

@@ -59,6 +59,10 @@ const CONFIGS: &str = "kafka.admin.ConfigCommand";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+const ELECTION: &str = "org.apache.kafka.tools.LeaderElectionCommand";
+const REASSIGN: &str = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
+/// A reassignment to where the partition is.
+const SAME: &str = r#"{"version":1,"partitions":[{"topic":"tools","partition":0,"replicas":[1]}]}"#;
 const QUORUM: &str = "org.apache.kafka.tools.MetadataQuorumCommand";
 
 pub(super) const STEPS: &[Step] = &[
@@ -213,6 +217,157 @@ pub(super) const STEPS: &[Step] = &[
         "org.apache.kafka.tools.FeatureCommand",
         "describe",
     ),
+    step(
+        "quotas-alter",
+        CONFIGS,
+        "--alter --client tools-client --add-config producer_byte_rate=1048576,consumer_byte_rate=2097152",
+    ),
+    step(
+        "quotas-alter-defaults",
+        CONFIGS,
+        "--alter --client-defaults --add-config request_percentage=300",
+    ),
+    step(
+        "quotas-alter-pair",
+        CONFIGS,
+        "--alter --user tools-user --client tools-client --add-config controller_mutation_rate=12.5",
+    ),
+    step(
+        "quotas-alter-address",
+        CONFIGS,
+        "--alter --ip 127.0.0.9 --add-config connection_creation_rate=100",
+    ),
+    step(
+        "quotas-alter-unknown",
+        CONFIGS,
+        "--alter --client tools-client --add-config no_such_rate=1",
+    )
+    .fails(),
+    step(
+        "quotas-describe",
+        CONFIGS,
+        "--describe --client tools-client",
+    ),
+    step(
+        "quotas-describe-all",
+        CONFIGS,
+        "--describe --entity-type clients",
+    ),
+    step(
+        "quotas-describe-pair",
+        CONFIGS,
+        "--describe --user tools-user --client tools-client",
+    ),
+    step(
+        "quotas-describe-address",
+        CONFIGS,
+        "--describe --ip 127.0.0.9",
+    ),
+    step(
+        "quotas-delete",
+        CONFIGS,
+        "--alter --client tools-client --delete-config producer_byte_rate",
+    ),
+    step(
+        "quotas-describe-left",
+        CONFIGS,
+        "--describe --client tools-client",
+    ),
+    step(
+        "quotas-delete-missing",
+        CONFIGS,
+        "--alter --client tools-client --delete-config request_percentage",
+    )
+    .fails(),
+    step(
+        "elect-preferred",
+        ELECTION,
+        "--election-type preferred --topic tools --partition 0",
+    ),
+    step(
+        "elect-unclean",
+        ELECTION,
+        "--election-type unclean --topic tools --partition 0",
+    ),
+    step(
+        "elect-none",
+        ELECTION,
+        "--election-type preferred --topic no-such-topic --partition 0",
+    )
+    .fails(),
+    step("reassign-list", REASSIGN, "--list"),
+    step(
+        "reassign-generate",
+        REASSIGN,
+        "--topics-to-move-json-file FILE --broker-list 1 --generate",
+    )
+    .input(r#"{"topics":[{"topic":"tools"}],"version":1}"#),
+    step(
+        "reassign-execute",
+        REASSIGN,
+        "--reassignment-json-file FILE --execute",
+    )
+    .input(SAME),
+    step(
+        "reassign-verify",
+        REASSIGN,
+        "--reassignment-json-file FILE --verify",
+    )
+    .input(SAME),
+    step(
+        "reassign-impossible",
+        REASSIGN,
+        "--reassignment-json-file FILE --execute",
+    )
+    .input(r#"{"version":1,"partitions":[{"topic":"tools","partition":0,"replicas":[1,2]}]}"#)
+    .fails(),
+    step(
+        "protocol-consumer",
+        CONSUMER,
+        "--topic tools.verifiable --group tools-protocol --from-beginning --max-messages 400 \
+         --timeout-ms 30000 --command-property group.protocol=consumer \
+         --formatter-property print.value=false",
+    )
+    .measures(),
+    step(
+        "protocol-resumes",
+        CONSUMER,
+        "--topic tools.verifiable --group tools-protocol --max-messages 100 \
+         --timeout-ms 30000 --command-property group.protocol=consumer \
+         --formatter-property print.value=false",
+    )
+    .measures(),
+    step(
+        "protocol-list",
+        GROUPS,
+        "--list --type consumer --state empty",
+    ),
+    step(
+        "protocol-all-groups",
+        "org.apache.kafka.tools.GroupsCommand",
+        "--list --consumer",
+    ),
+    step(
+        "protocol-describe-state",
+        GROUPS,
+        "--describe --group tools-protocol --state --verbose",
+    ),
+    step(
+        "protocol-describe-members",
+        GROUPS,
+        "--describe --group tools-protocol --members --verbose",
+    ),
+    step(
+        "protocol-configs",
+        CONFIGS,
+        "--alter --group tools-protocol --add-config consumer.session.timeout.ms=50000",
+    ),
+    step(
+        "protocol-configs-describe",
+        CONFIGS,
+        "--describe --group tools-protocol",
+    ),
+    step("protocol-delete", GROUPS, "--delete --group tools-protocol"),
     step("quorum-status", QUORUM, "describe --status").measures(),
     step("quorum-replication", QUORUM, "describe --replication").measures(),
     step(
