@@ -132,14 +132,16 @@ fn allowed(api: ApiKey, version: i16) -> &'static [i16] {
     const UNKNOWN_MEMBER: i16 = ErrorCode::UnknownMemberId.code();
     const MEMBER_ID_REQUIRED: i16 = ErrorCode::MemberIdRequired.code();
     const GROUP_ID_NOT_FOUND: i16 = ErrorCode::GroupIdNotFound.code();
+    const ELECTION_NOT_NEEDED: i16 = ErrorCode::ElectionNotNeeded.code();
+    const LOG_DIR_NOT_FOUND: i16 = ErrorCode::LogDirNotFound.code();
     match (api, version) {
         (ApiKey::JoinGroup, 4..) => &[MEMBER_ID_REQUIRED],
         (ApiKey::Heartbeat | ApiKey::SyncGroup | ApiKey::LeaveGroup, ..3) => &[UNKNOWN_MEMBER],
         (ApiKey::Heartbeat | ApiKey::SyncGroup | ApiKey::LeaveGroup, _) => &[0, UNKNOWN_MEMBER],
         (ApiKey::DescribeGroups, _) => &[0, GROUP_ID_NOT_FOUND],
         // Every partition is led by the one node, in its one directory.
-        (ApiKey::ElectLeaders, _) => &[0, ErrorCode::ElectionNotNeeded.code()],
-        (ApiKey::AlterReplicaLogDirs, _) => &[ErrorCode::LogDirNotFound.code()],
+        (ApiKey::ElectLeaders, _) => &[0, ELECTION_NOT_NEEDED],
+        (ApiKey::AlterReplicaLogDirs, _) => &[LOG_DIR_NOT_FOUND],
         _ => &[0],
     }
 }
