@@ -282,8 +282,7 @@ pub(crate) fn translate(values: &mut Values, report: &mut Report) {
         .collect();
     for (name, text, origin) in set {
         match treatment(name) {
-            Treatment::Honoured | Treatment::Listeners => {}
-            Treatment::TopicDefault => refuse_value(name, &text, &origin, report),
+            Treatment::Honoured | Treatment::Listeners | Treatment::TopicDefault => {}
             Treatment::Ours(ours) => {
                 let known = own_key(ours).map(|key| Key::Own(key.name));
                 let Some(key) = known else { continue };
@@ -311,16 +310,6 @@ fn is_default(name: &str, text: &str) -> bool {
         .and_then(|key| key.default)
         .unwrap_or("")
         == text.trim()
-}
-
-/// A value of a topic default that the storage engine cannot serve is refused here, as
-/// CreateTopics would refuse it later for each topic.
-fn refuse_value(name: &str, text: &str, origin: &Origin, report: &mut Report) {
-    if name == "compression.type" && text.trim() != "producer" {
-        let message = format!("{text:?} asks for batches to be recompressed, which is not done");
-        let fix = "write producer, and let producers compress".to_owned();
-        report.error(origin, name, message, fix);
-    }
 }
 
 fn explain(name: &str, text: &str, origin: &Origin, report: &mut Report) {

@@ -154,10 +154,7 @@ fn protection_that_we_lack_refuses_the_start() {
         .unwrap_err()
         .to_string();
     assert!(acl.contains("there is no authorization yet"), "{acl}");
-    let gzip = properties("compression.type=gzip\n")
-        .unwrap_err()
-        .to_string();
-    assert!(gzip.contains("write producer"), "{gzip}");
+    properties("compression.type=gzip\n").unwrap();
     let typo = properties("num.partition=1\n").unwrap_err().to_string();
     assert!(typo.contains("server.properties:1: num.partition: no broker key of Kafka 4.3\n  fix: did you mean num.partitions?"), "{typo}");
 }

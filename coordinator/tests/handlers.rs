@@ -261,9 +261,14 @@ fn configs_are_checked() {
         "Null value not supported",
     );
     check(
-        with_config("compression.type", Some("zstd")),
+        with_config("compression.type", Some("brotli")),
         wrong,
-        "only 'producer' is supported",
+        "String must be one of",
+    );
+    check(
+        with_config("remote.log.copy.disable", Some("true")),
+        wrong,
+        "tiered storage is not supported",
     );
 }
 

@@ -5,7 +5,9 @@
 
 use thalweg_coordinator::configs::effective::TopicConfig;
 use thalweg_storage::log::{Cleaning, CleanupPolicy, LogConfig, TimestampType};
-use thalweg_wire::batch::{CheckLimits, CompressedCheck, Origin, TimestampLimits};
+use thalweg_wire::batch::{
+    CheckLimits, Codec, CompressedCheck, Compression, Origin, TimestampLimits,
+};
 use thalweg_wire::ids::TimestampMs;
 
 /// Output of a codec that one batch may unfold to, in multiples of the largest batch: real data
@@ -38,6 +40,14 @@ impl TopicSettings {
             log: log_config(&config),
             rules,
         }
+    }
+
+    /// What a batch that came in `codec` has to be compressed with anew, if it has to.
+    #[must_use]
+    pub fn compression_anew(&self, codec: Codec) -> Option<Compression> {
+        self.config
+            .compression
+            .filter(|wanted| wanted.codec != codec)
     }
 
     /// The limits of a batch that a client sends now.

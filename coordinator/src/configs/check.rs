@@ -79,10 +79,6 @@ fn invalid(message: String) -> Refusal {
 /// What the storage engine lacks to do what the value asks for.
 pub(crate) fn lack(name: &str, value: &str) -> Option<&'static str> {
     match (name, value) {
-        ("compression.type", "producer") => None,
-        ("compression.type", _) => {
-            Some("batches are stored as producers sent them, only 'producer' is supported")
-        }
         ("remote.log.copy.disable" | "remote.log.delete.on.disable", value)
             if value.eq_ignore_ascii_case("true") =>
         {
@@ -129,7 +125,7 @@ mod tests {
             "Invalid value x for configuration retention.ms: Not a number of type LONG",
         );
         wrong("segment.bytes", "4096", "Value must be at least 1048576");
-        wrong("compression.type", "gzip", "only 'producer' is supported");
+        wrong("compression.type", "brotli", "String must be one of");
         wrong(
             "remote.storage.enable",
             "true",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use thalweg_wire::batch::{Codec, Compression};
 use thalweg_wire::ids::NodeId;
 
 use super::keys::{Bounds, ConfigType, TOPIC_KEYS, TopicKey, topic_key};
@@ -202,6 +203,7 @@ impl BrokerConfigs {
             producer_expiration_ms: self
                 .number(image, "producer.id.expiration.ms")
                 .unwrap_or(PRODUCER_EXPIRATION_MS),
+            compression: compression(&text("compression.type"), number),
         }
     }
 
@@ -228,6 +230,30 @@ impl BrokerConfigs {
             (key, value, source)
         })
     }
+}
+
+/// What a `compression.type` asks for; `number` reads the key of a codec's level.
+fn compression(name: &str, number: impl Fn(&str) -> i64) -> Option<Compression> {
+    let codec = match name.trim() {
+        "uncompressed" => Codec::None,
+        "gzip" => Codec::Gzip,
+        "snappy" => Codec::Snappy,
+        "lz4" => Codec::Lz4,
+        "zstd" => Codec::Zstd,
+        _ => return None,
+    };
+    let level = |key: &str| i32::try_from(number(key)).ok();
+    let level = match codec {
+        Codec::Gzip => level("compression.gzip.level"),
+        Codec::Lz4 => level("compression.lz4.level"),
+        Codec::Zstd => level("compression.zstd.level"),
+        Codec::None | Codec::Snappy => None,
+    };
+    let standard = Compression::standard(codec);
+    Some(Compression {
+        level: level.unwrap_or(standard.level),
+        ..standard
+    })
 }
 
 /// A share from 0 to 1 in millionths.
@@ -310,4 +336,6 @@ pub struct TopicConfig {
     pub compaction_lag_max_ms: i64,
     /// The broker's `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// What batches are stored in (`compression.type` and its level); None as producers sent them.
+    pub compression: Option<Compression>,
 }

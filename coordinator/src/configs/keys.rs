@@ -131,13 +131,13 @@ pub const TOPIC_KEYS: &[TopicKey] = keys! {
     "cleanup.policy" List "delete" Words("compact, delete"), [("log.cleanup.policy", 1)],
         "What becomes of old records: delete removes whole segments by time and size; compact keeps the newest record of each key.";
     "compression.gzip.level" Int "-1" Range(1, 9, Some(-1)), [("compression.gzip.level", 1)],
-        "Level at which the broker would recompress with gzip. Batches are stored as producers sent them.";
+        "Level of gzip where compression.type is gzip and a batch came in another codec.";
     "compression.lz4.level" Int "9" Range(1, 17, None), [("compression.lz4.level", 1)],
-        "Level at which the broker would recompress with lz4. Batches are stored as producers sent them.";
+        "Has no effect: where compression.type is lz4, batches that came in another codec are made at the one fast level.";
     "compression.type" String "producer" Words(CODECS), [("compression.type", 1)],
-        "Codec of stored batches. Only producer is supported: batches are stored as they were sent.";
+        "Codec of stored batches; producer keeps each as it was sent.";
     "compression.zstd.level" Int "3" Range(-131_072, 22, None), [("compression.zstd.level", 1)],
-        "Level at which the broker would recompress with zstd. Batches are stored as producers sent them.";
+        "Level of zstd where compression.type is zstd and a batch came in another codec.";
     "delete.retention.ms" Long "86400000" Least(0), [("log.cleaner.delete.retention.ms", 1)],
         "Milliseconds that a compacted topic keeps the marks of deleted keys.";
     "file.delete.delay.ms" Long "60000" Least(0), [("log.segment.delete.delay.ms", 1)],

@@ -166,9 +166,11 @@ mod tests {
 
     #[test]
     fn what_the_engine_lacks_fails_the_start() {
-        let found = problems("[topic.\"a\"]\n\"compression.type\" = \"zstd\"\n");
+        let found = problems("[topic.\"a\"]\n\"remote.log.copy.disable\" = \"true\"\n");
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("line: 2") && found[0].contains("compression.type"));
+        assert!(found[0].contains("line: 2") && found[0].contains("remote.log.copy.disable"));
+        let codec = "[topic.\"a\"]\n\"compression.type\" = \"zstd\"\n";
+        assert_eq!(problems(codec), [""; 0]);
         assert_eq!(problems("[topic.\"a\"]\n\"retention.ms\" = 5\n"), [""; 0]);
     }
 

@@ -1,6 +1,7 @@
 //! Produce: batches are checked here, appended on the shards that own them, answered when durable.
 //!
-//! Each batch is checked whole on the shard that received it; compressed ones off the latency queue.
+//! Each batch is checked whole on the shard that received it, and brought into the topic's codec if it has
+//! one; compressed ones off the latency queue.
 //! Appends of one connection keep the order of its requests whatever each of them waits for (its
 //! turn ends when all parts are appended here or sent to their shard). acks=1 and acks=-1 wait for
 //! the disk; acks=0 gets no answer, and an error on it closes the connection, as in Kafka.
@@ -16,7 +17,8 @@ use thalweg_coordinator::metadata::image::{Image, Partition, Topic};
 use thalweg_storage::disk::Disk;
 use thalweg_storage::log::Verification;
 use thalweg_wire::batch::{
-    BatchError, BatchRef, Codec, FirstLook, check_produce, check_shape, first_look,
+    BatchError, BatchRef, Codec, FirstLook, RecompressLimits, check_produce, check_shape,
+    first_look, recompress,
 };
 use thalweg_wire::error_code::ErrorCode;
 use thalweg_wire::ids::{NodeId, Offset, PartitionId, PartitionIndex, ShardId, Uuid};
@@ -32,7 +34,7 @@ use crate::metrics::stages::Stage;
 use crate::net::connection::Link;
 use crate::outgoing::Answer;
 use crate::quotas::Client;
-use crate::request::{Refusal, Request};
+use crate::request::{Frame, Refusal, Request};
 use crate::shard::core::ShardCore;
 use crate::shard::host::{Gone, PendingReply, Queue};
 use crate::shard::mailbox::{
@@ -60,7 +62,7 @@ pub async fn handle<D: Disk>(
 ) -> Result<Answer, Refusal> {
     let asked: ProduceRequestView<'_> = request.view()?;
     let acks = asked.acks;
-    let mut plan = if has_compressed(&asked) {
+    let mut plan = if has_compressed(&asked) || has_recompressed(core, request, &asked) {
         plan_aside(core, request).await?
     } else {
         plan(core, request)?
@@ -193,7 +195,27 @@ fn has_compressed(asked: &ProduceRequestView<'_>) -> bool {
         .any(|topic| topic.partition_data.iter().any(compressed))
 }
 
-/// Inflating takes long: it is done where nobody waits for the next request.
+/// Whether a topic of the request wants another codec than none.
+fn has_recompressed<D: Disk>(
+    core: &Rc<ShardCore<D>>,
+    request: &Request,
+    asked: &ProduceRequestView<'_>,
+) -> bool {
+    if !core.recompresses() {
+        return false;
+    }
+    let image = core.image();
+    let wants = |topic: TopicProduceDataView<'_>| {
+        let known = find_topic(&image, request.version, &topic);
+        known.is_ok_and(|known| {
+            let settings = core.topic_settings(known);
+            settings.compression_anew(Codec::None).is_some()
+        })
+    };
+    asked.topic_data.iter().any(wants)
+}
+
+/// Inflating and compressing take long: it is done where nobody waits for the next request.
 async fn plan_aside<D: Disk>(core: &Rc<ShardCore<D>>, request: &Request) -> Result<Plan, Refusal> {
     let (sender, waiter) = answer();
     let task = {
@@ -310,13 +332,26 @@ fn check<D: Disk>(
         return Err(Fault::new(ErrorCode::NotEnoughReplicas, words).into());
     }
     let limits = settings.limits(core.host.now().wall, zstd_allowed);
-    let summary = check_produce(records, &limits, &mut core.scratch.borrow_mut())?;
+    let scratch = &mut core.scratch.borrow_mut();
+    let mut summary = check_produce(records, &limits, scratch)?;
+    let mut anew = None;
+    if let Some(wanted) = settings.compression_anew(summary.codec) {
+        let bounds = RecompressLimits {
+            batch_bytes_max: limits.batch_bytes_max,
+            inflated_bytes_max: limits.inflated_bytes_max,
+        };
+        let batch = BatchRef::first(records).map_err(BatchError::Split)?;
+        let (bytes, its) = recompress(&batch, &summary, wanted, bounds, scratch)?;
+        summary = its;
+        anew = Some(Frame::new(bytes));
+    }
     Ok(AppendPart {
         partition: PartitionId {
             topic: topic.id,
             index,
         },
         batch: request.frame.range_of(records),
+        anew,
         summary,
         leader_epoch: partition.leader_epoch,
         verification: Verification::Missing,

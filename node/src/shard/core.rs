@@ -6,7 +6,6 @@
 //! waits in between. Deliberately absent: sockets, channels, threads.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,8 +17,9 @@ use thalweg_storage::log::LogConfig;
 use thalweg_storage::read::SegmentReader;
 use thalweg_storage::store::{NewPartition, Store};
 use thalweg_wire::batch::Scratch;
-use thalweg_wire::ids::{Epoch, NodeId, PartitionId, ShardId, Uuid};
+use thalweg_wire::ids::{Epoch, NodeId, PartitionId, ShardId};
 
+use super::catalog::Catalog;
 use super::host::{Gone, Host, PendingReply, Queue};
 use super::lending::{BINDING_BYTES_MAX, HELD_BYTES_MAX};
 use super::mailbox::{Fault, Message, Reply, Scrape};
@@ -44,16 +44,6 @@ use crate::transactions::machine::TxnTable;
 
 /// Segments that a shard keeps open for reading: two descriptors each.
 const OPEN_SEGMENTS_MAX: usize = 1024;
-
-/// What a shard knows of the cluster.
-#[derive(Default)]
-struct Catalog {
-    published: Arc<Published>,
-    /// None when no quota is set.
-    quotas: Option<Rc<QuotaTable>>,
-    /// By topic id; of this image only.
-    settings: HashMap<Uuid, Rc<TopicSettings>>,
-}
 
 /// One shard.
 pub struct ShardCore<D: Disk> {
@@ -182,13 +172,10 @@ impl<D: Disk> ShardCore<D> {
         self.catalog.borrow().quotas.clone()
     }
 
-    /// The quotas of an image: those in hand unless they changed.
-    fn quotas_of(&self, image: &Image) -> Option<Rc<QuotaTable>> {
-        let catalog = self.catalog.borrow();
-        match Arc::ptr_eq(&catalog.published.image.quotas, &image.quotas) {
-            true => catalog.quotas.clone(),
-            false => QuotaTable::of(image).map(Rc::new),
-        }
+    /// True if there may be a topic whose batches are stored in a codec of its own.
+    #[must_use]
+    pub fn recompresses(&self) -> bool {
+        self.catalog.borrow().recompresses
     }
 
     /// Where a client of `listener` reaches a broker: host, port, rack.
@@ -298,11 +285,10 @@ impl<D: Disk> ShardCore<D> {
             | Message::Lead(_)
             | Message::Configure(_)) => Reply::Changed(self.change(message).await),
             Message::Publish(published) => {
-                let fresh = Catalog {
-                    quotas: self.quotas_of(&published.image),
-                    published,
-                    settings: HashMap::new(),
-                };
+                let fresh = self
+                    .catalog
+                    .borrow()
+                    .next(published, &self.node.broker_configs);
                 let before = self.catalog.replace(fresh);
                 route::follow(&self, &before.published.image);
                 transactions::route::follow(&self, &before.published.image);

@@ -207,6 +207,8 @@ pub struct AppendPart {
     pub partition: PartitionId,
     /// Where the batch lies in the frame.
     pub batch: Range<usize>,
+    /// The batch compressed anew, which counts instead.
+    pub anew: Option<Frame>,
     /// What the check found.
     pub summary: BatchSummary,
     /// Leader epoch that the batch is stored with.

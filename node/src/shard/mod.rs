@@ -1,5 +1,6 @@
 //! One shard: what it owns, how it talks to the others, what waits on it.
 
+mod catalog;
 pub mod core;
 pub mod host;
 pub mod lending;

@@ -45,7 +45,8 @@ impl<D: Disk> ShardCore<D> {
     }
 
     fn append(&self, job: &AppendJob, part: &AppendPart) -> Result<Appended, Fault> {
-        let batch = job.frame.get(part.batch.clone()).unwrap_or_default();
+        let sent = || job.frame.get(part.batch.clone()).unwrap_or_default();
+        let batch = part.anew.as_deref().unwrap_or_else(sent);
         let context = AppendContext {
             leader_epoch: part.leader_epoch,
             now: self.host.now().wall,

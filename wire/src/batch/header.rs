@@ -194,6 +194,10 @@ impl Attributes {
         })
     }
 
+    pub(super) const fn with_codec(self, codec: Codec) -> Self {
+        Self(self.0 & !Self::CODEC | Self::of_codec(codec).0)
+    }
+
     /// True if the records' time is the time of append.
     #[must_use]
     pub const fn is_log_append_time(self) -> bool {

@@ -18,6 +18,10 @@ use super::varint::{Malformed, Source};
 const STEP_BYTES: usize = 64 * 1024;
 /// What batches are compressed with when no level is asked for.
 const ZSTD_LEVEL: i32 = 3;
+/// "The codec's own default", as Kafka writes it.
+const GZIP_DEFAULT: i32 = -1;
+/// The hardest that gzip tries.
+const GZIP_MAX: u32 = 9;
 
 /// Why a payload cannot be inflated.
 #[derive(Debug)]
@@ -268,12 +272,43 @@ pub fn inflate(
     }
 }
 
+/// A codec and how hard it tries, in Kafka's numbers (`compression.gzip.level` and its like).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Compression {
+    /// The codec.
+    pub codec: Codec,
+    /// gzip: 1 to 9, or -1 for its default. zstd: its own levels. Snappy has none, and of LZ4 there is one
+    /// here, the fast one: Kafka's 1 to 17 all give it.
+    pub level: i32,
+}
+
+impl Compression {
+    /// The level that counts when none is asked for.
+    #[must_use]
+    pub const fn standard(codec: Codec) -> Self {
+        let level = match codec {
+            Codec::Gzip => GZIP_DEFAULT,
+            Codec::Zstd => ZSTD_LEVEL,
+            Codec::None | Codec::Snappy | Codec::Lz4 => 0,
+        };
+        Self { codec, level }
+    }
+}
+
 /// Compresses a payload as the Java client would.
 pub fn compress(codec: Codec, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
-    match codec {
+    compress_at(Compression::standard(codec), payload)
+}
+
+/// Compresses a payload at a level.
+pub fn compress_at(wanted: Compression, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
+    match wanted.codec {
         Codec::None => Ok(payload.to_vec()),
         Codec::Gzip => {
-            let level = flate2::Compression::default();
+            let level = u32::try_from(wanted.level).map_or_else(
+                |_| flate2::Compression::default(),
+                |level| flate2::Compression::new(level.min(GZIP_MAX)),
+            );
             let mut encoder = flate2::bufread::GzEncoder::new(payload, level);
             let mut out = Vec::new();
             encoder.read_to_end(&mut out).map_err(InflateError::Gzip)?;
@@ -281,6 +316,6 @@ pub fn compress(codec: Codec, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
         }
         Codec::Snappy => snappy::compress(payload).map_err(InflateError::Snappy),
         Codec::Lz4 => lz4::compress(payload).map_err(InflateError::Lz4),
-        Codec::Zstd => zstd::stream::encode_all(payload, ZSTD_LEVEL).map_err(InflateError::Zstd),
+        Codec::Zstd => zstd::stream::encode_all(payload, wanted.level).map_err(InflateError::Zstd),
     }
 }

@@ -15,6 +15,8 @@ const PERF_RECORDS: u64 = 50_000;
 /// log start checkpoint says so.
 const DELETED_TOPIC: &str = "java-deleted";
 const DELETED: usize = 77;
+/// A topic that says in which codec its batches are stored.
+const RECODED_TOPIC: &str = "java-recoded";
 /// A tool that needs longer hangs.
 pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
@@ -37,6 +39,17 @@ pub(super) fn play(scene: &mut Scene) -> Outcome<()> {
             }),
         );
     }
+    scene.promise(
+        "a topic with a codec of its own",
+        |scene| {
+            create(scene, RECODED_TOPIC, 1, &["compression.type=zstd"])?;
+            produce(scene, RECODED_TOPIC, "gzip")
+        },
+        Box::new(|tools, address| {
+            expect_stored(address, (RECODED_TOPIC, 0), "zstd", RECORDS as i64)?;
+            consume(&tools.jars, address, RECODED_TOPIC)
+        }),
+    );
     scene.promise(
         "records deleted up to the middle of a segment",
         |scene| {
