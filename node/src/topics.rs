@@ -80,6 +80,7 @@ fn log_config(config: &TopicConfig) -> LogConfig {
             true => config.segment_ms.min(config.compaction_lag_max_ms.max(1)),
             false => config.segment_ms,
         },
+        segment_jitter_ms: config.segment_jitter_ms,
         segment_index_bytes: clamp(config.segment_index_bytes),
         index_interval_bytes: clamp(config.index_interval_bytes),
         retention_ms: (config.retention_ms >= 0).then_some(config.retention_ms),

@@ -278,6 +278,8 @@ fn the_kinds_of_groups_are_told_apart_and_change_only_while_empty() {
     let refused = peer.joined(joining, 3);
     assert_eq!(refused, Err(ErrorCode::InconsistentGroupProtocol.code()));
     // An empty group does, and keeps its offsets.
+    let plan: &[(&str, &[u8])] = &[(&classic.member, b"all")];
+    peer.sync(("classic", &classic), plan, 5).unwrap();
     peer.commit(("classic", classic.membership()), (&topic, 1), 9);
     assert_eq!(peer.leave("classic", &classic, 5), 0);
     other.member_id = "late".into();

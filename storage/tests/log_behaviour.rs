@@ -180,6 +180,18 @@ fn a_segment_ends_by_size_age_index_and_offset() {
         ..base
     };
     assert_eq!(append_all(young, [1, 101, 102]), 2);
+    // Of 100 ms at most 99 are taken off, and of the jitter no more than there is.
+    let jittered = |segment_jitter_ms| LogConfig {
+        segment_jitter_ms,
+        ..young
+    };
+    assert_eq!(append_all(jittered(1), [1, 100, 101]), 1);
+    assert_eq!(append_all(jittered(1_000_000), [1, 101, 102]), 2);
+    let drawn: Vec<usize> = (1..100)
+        .map(|later| append_all(jittered(100), [1, 1, 1 + later]))
+        .collect();
+    let rolled = drawn.iter().filter(|count| **count == 2).count();
+    assert!(drawn.is_sorted() && rolled > 0, "{drawn:?}");
     let short_index = LogConfig {
         segment_index_bytes: 8,
         ..base

@@ -18,6 +18,7 @@ pub mod groups;
 pub mod instructions;
 pub mod interop;
 pub mod kill9;
+mod median;
 pub mod metrics;
 pub mod oracle;
 pub mod packages;
@@ -28,6 +29,7 @@ pub mod server;
 pub mod sim;
 pub mod talk;
 pub mod trace;
+pub mod transactions;
 pub mod versus;
 
 pub use failure::{Context, Failure, Outcome};
@@ -65,6 +67,8 @@ const HELP: &str = "cargo x COMMAND
   generator  what the load generator itself can do, against a server that only acknowledges
   groups  rebalances, commits and reload of consumer groups, next to Apache Kafka; for a quiet machine
             --quick, --dev, --record: the figures go to perf/results
+  transactions  copies of 100 records in transactions, next to Apache Kafka; for a quiet machine
+            --quick, --dev, --record: the figures go to perf/results
   versus  Thalweg and Apache Kafka 4.3.0 side by side, results to perf/results and the README
             --quick: in 10 minutes; --only ROW, --list and more: --help
   profile ROW: a flame graph of the node under a row of versus, to perf/results/profiles
@@ -91,6 +95,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "instructions" => instructions::instructions(&rest),
         "generator" => generator::generator(&rest),
         "groups" => groups::groups(&rest),
+        "transactions" => transactions::transactions(&rest),
         "help" | "--help" | "-h" => return usage(ExitCode::SUCCESS),
         _ => return usage(ExitCode::from(2)),
     };

@@ -151,6 +151,7 @@ pub fn java_classes(project: &Path, jars: &Path) -> Outcome<PathBuf> {
         .arg(project.join("Client.java"))
         .arg(project.join("Transactions.java"))
         .arg(project.join("Streams.java"))
+        .arg(project.join("Copy.java"))
         .limit(INSTALL_LIMIT)
         .run()?;
     *compiled = Some(into.clone());

@@ -33,6 +33,9 @@ pub struct LogConfig {
     pub segment_bytes: u32,
     /// `segment.ms`: a segment is rolled when its first record is older.
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: a segment is rolled up to this much sooner, so that those of many partitions
+    /// are not rolled at once.
+    pub segment_jitter_ms: i64,
     /// `segment.index.bytes`: a segment is rolled when one of its indexes has this size.
     pub segment_index_bytes: u32,
     /// `index.interval.bytes`: log bytes between two index entries.
@@ -57,6 +60,7 @@ impl Default for LogConfig {
         Self {
             segment_bytes: 1 << 30,
             segment_ms: 7 * DAY_MS,
+            segment_jitter_ms: 0,
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             retention_ms: Some(7 * DAY_MS),

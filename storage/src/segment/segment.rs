@@ -191,8 +191,20 @@ impl Segment {
             Indexes::OnDisk => false,
         };
         self.bytes + batch.bytes > u64::from(config.segment_bytes)
-            || since > config.segment_ms
+            || self.is_old(since, config)
             || full
+    }
+
+    /// Whether `segment.ms` is over, less this segment's part of `segment.jitter.ms`. The part is drawn
+    /// from the file's name, so that a restart draws the same; Kafka draws it by chance.
+    fn is_old(&self, since: i64, config: &LogConfig) -> bool {
+        let most = config.segment_jitter_ms.min(config.segment_ms);
+        if since > config.segment_ms || most <= 0 {
+            return since > config.segment_ms;
+        }
+        let name = self.path.as_os_str().as_encoded_bytes();
+        let drawn = i64::from(crc32c::crc32c(name)) % most;
+        since > config.segment_ms - drawn
     }
 
     /// Ends at `position`, a batch's begin, from now on, and is the active segment. What

@@ -5,7 +5,7 @@
 //! Kafka, Thalweg, so that a machine that drifts treats both alike; each start on an empty folder,
 //! both with an acknowledgement that means flushed. It is for a quiet machine and no part of CI.
 //!
-//! Deliberately absent: the protocol of KIP-848, which the node does not speak.
+//! Deliberately absent: members of the consumer protocol (KIP-848).
 
 mod commits;
 mod crowd;

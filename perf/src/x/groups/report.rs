@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::Shape;
+use crate::x::median::median;
 use crate::x::server::{Build, Kind};
 use crate::x::{Context, Outcome};
 
@@ -58,7 +59,7 @@ type Figure = (&'static str, fn(&Run) -> f64, bool);
 const FIGURES: [Figure; 5] = [
     (
         "rebalance, median, ms",
-        |run| middle(&run.rebalance_ms),
+        |run| median(run.rebalance_ms.clone()),
         true,
     ),
     ("rebalance, worst, ms", |run| worst(&run.rebalance_ms), true),
@@ -123,7 +124,7 @@ impl Results {
             }
             let side = |kind| {
                 let runs = self.runs.iter().filter(|run| run.server == kind);
-                middle(&runs.map(figure).collect::<Vec<_>>())
+                median(runs.map(figure).collect())
             };
             let (ours, theirs) = (side(Kind::Thalweg), side(Kind::Kafka));
             let ratio = if less_is_better {
@@ -134,18 +135,6 @@ impl Results {
             text += &format!(" {ratio:.2} |\n");
         }
         text
-    }
-}
-
-/// The median; the mean of the two in the middle of an even number.
-fn middle(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
-    let half = sorted.len() / 2;
-    match sorted.len() % 2 {
-        0 => f64::midpoint(at(half.wrapping_sub(1)), at(half)),
-        _ => at(half),
     }
 }
 
@@ -196,12 +185,5 @@ mod tests {
         );
         let json = results.json().unwrap();
         assert!(json.contains("\"durability\": \"flush\"") && json.contains("\"Apache Kafka\""));
-    }
-
-    #[test]
-    fn the_middle_is_the_median() {
-        assert!((middle(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
-        assert!((middle(&[3.0, 1.0]) - 2.0).abs() < f64::EPSILON);
-        assert!(middle(&[]).is_nan());
     }
 }

@@ -123,28 +123,10 @@ pub(super) fn of_servers(
     (!values.is_empty()).then(|| median(values))
 }
 
-/// Of two, the mean: neither is the better witness.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (values.get(middle.wrapping_sub(1)), values.get(middle)) {
-        (Some(low), Some(high)) if values.len().is_multiple_of(2) => f64::midpoint(*low, *high),
-        (_, Some(value)) => *value,
-        _ => f64::NAN,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::results::tests::sample_results;
     use super::*;
-
-    #[test]
-    fn the_middle_of_repeats() {
-        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
-        assert!((median(vec![4.0, 1.0]) - 2.5).abs() < 1e-9);
-        assert!(median(Vec::new()).is_nan());
-    }
 
     #[test]
     fn the_better_configuration_speaks_for_a_side() {
