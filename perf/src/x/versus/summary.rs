@@ -7,6 +7,7 @@ use super::metric::{Figures, Metric};
 use super::results::{Results, Sample, ServerRun};
 use super::rows::{ROWS, Row};
 use super::subject::{Durability, ORDER, Subject};
+use crate::x::median::median;
 use crate::x::server::Kind;
 
 /// Below this share of the rate that was asked for, a rate was not held.
