@@ -326,7 +326,8 @@ pub fn under<D: Disk>(
         request.api,
         ApiKey::CreateTopics | ApiKey::DeleteTopics | ApiKey::CreatePartitions
     );
-    if !client.has(Kind::Request) && !(mutates && client.has(Kind::Mutation)) {
+    let limited = client.has(Kind::Request) || mutates && client.has(Kind::Mutation);
+    if !limited {
         return work;
     }
     let (core, link, head, api) = (

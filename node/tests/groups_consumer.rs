@@ -130,11 +130,11 @@ fn start(settings: &[&str]) -> (Node, Peer, Topic) {
     (node, peer, topic)
 }
 
-/// State, and member id with epoch and numbers of partitions assigned and in target.
-fn described(
-    peer: &mut Peer,
-    group: &str,
-) -> Result<(String, Vec<(String, i32, usize, usize)>), i16> {
+/// Id, epoch, numbers of partitions assigned and in target.
+type DescribedMember = (String, i32, usize, usize);
+
+/// State and members, or the code of the refusal.
+fn described(peer: &mut Peer, group: &str) -> Result<(String, Vec<DescribedMember>), i16> {
     let request = ConsumerGroupDescribeRequest {
         group_ids: vec![group.into()],
         include_authorized_operations: true,

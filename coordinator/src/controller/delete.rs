@@ -1,6 +1,6 @@
 //! DeleteTopics: by name, or by id from version 6 on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thalweg_wire::ids::Uuid;
 use thalweg_wire::messages::delete_topics_request::DeleteTopicsRequestView;
@@ -19,35 +19,11 @@ pub fn delete(
     version: i16,
     context: &mut Context<'_>,
 ) -> Outcome<DeleteTopicsResponse<'static>> {
-    let mut wanted: Vec<(Option<&str>, Uuid)> = request
-        .topic_names
-        .iter()
-        .map(|name| (Some(name), Uuid::ZERO))
-        .collect();
-    wanted.extend(
-        request
-            .topics
-            .iter()
-            .map(|topic| (topic.name, topic.topic_id)),
-    );
     let disabled = disabled(image, version, context);
     let (mut records, mut gone) = (Vec::new(), BTreeSet::new());
     let mut responses = Vec::new();
-    for (at, (name, id)) in wanted.iter().enumerate() {
-        let before = wanted
-            .iter()
-            .take(at)
-            .filter(|other| *other == &(*name, *id))
-            .count();
-        let again = wanted
-            .iter()
-            .filter(|other| *other == &(*name, *id))
-            .count()
-            > 1;
-        if again && before > 0 {
-            continue;
-        }
-        let found = match (&disabled, again) {
+    for ((name, id), times) in named(request) {
+        let found = match (&disabled, times > 1) {
             (Some(refusal), _) => Err(refusal.clone()),
             (None, true) => {
                 let what = if name.is_some() { "name" } else { "id" };
@@ -56,7 +32,7 @@ pub fn delete(
                     format!("Duplicate topic {what}."),
                 ))
             }
-            (None, false) => find(image, *name, *id),
+            (None, false) => find(image, name, id),
         };
         let found = found.and_then(|(name, id)| match gone.insert(id) {
             true => Ok((name, id)),
@@ -77,7 +53,7 @@ pub fn delete(
             }
             Err(refusal) => DeletableTopicResult {
                 name: name.map(|name| name.to_owned().into()),
-                topic_id: *id,
+                topic_id: id,
                 error_code: refusal.code as i16,
                 error_message: refusal.text(),
             },
@@ -90,6 +66,28 @@ pub fn delete(
         },
         records,
     }
+}
+
+/// What is asked for, each once and in the order of the request, with how often it is named.
+fn named<'a>(request: &DeleteTopicsRequestView<'a>) -> Vec<((Option<&'a str>, Uuid), usize)> {
+    let names = request
+        .topic_names
+        .iter()
+        .map(|name| (Some(name), Uuid::ZERO));
+    let topics = request
+        .topics
+        .iter()
+        .map(|topic| (topic.name, topic.topic_id));
+    let mut places = BTreeMap::new();
+    let mut wanted: Vec<(_, usize)> = Vec::new();
+    for topic in names.chain(topics) {
+        let at = *places.entry(topic).or_insert(wanted.len());
+        match wanted.get_mut(at) {
+            Some((_, times)) => *times += 1,
+            None => wanted.push((topic, 1)),
+        }
+    }
+    wanted
 }
 
 /// What is deleted counts by its partitions.

@@ -153,7 +153,9 @@ mod tests {
 
     use super::*;
 
-    fn table(rows: &[(&[(&str, Option<&str>)], f64)]) -> QuotaTable {
+    type Part = (&'static str, Option<&'static str>);
+
+    fn table(rows: &[(&[Part], f64)]) -> QuotaTable {
         let mut image = Image::default();
         let quotas = Arc::make_mut(&mut image.quotas);
         for (entity, value) in rows {
@@ -165,14 +167,14 @@ mod tests {
         QuotaTable::of(&image).unwrap_or_default()
     }
 
-    const USER_A: (&str, Option<&str>) = (USER, Some("a"));
-    const ANY_USER: (&str, Option<&str>) = (USER, None);
-    const CLIENT_C: (&str, Option<&str>) = (CLIENT_ID, Some("c"));
-    const ANY_CLIENT: (&str, Option<&str>) = (CLIENT_ID, None);
+    const USER_A: Part = (USER, Some("a"));
+    const ANY_USER: Part = (USER, None);
+    const CLIENT_C: Part = (CLIENT_ID, Some("c"));
+    const ANY_CLIENT: Part = (CLIENT_ID, None);
 
     #[test]
     fn the_most_specific_limit_counts() {
-        let order: [&[(&str, Option<&str>)]; 8] = [
+        let order: [&[Part]; 8] = [
             &[USER_A, CLIENT_C],
             &[USER_A, ANY_CLIENT],
             &[USER_A],
@@ -192,11 +194,10 @@ mod tests {
             ("", "c"),
             ("", "c"),
         ];
-        for first in 0..order.len() {
+        for (first, (user, client)) in counters.into_iter().enumerate() {
             let rows: Vec<_> = (first..order.len())
                 .map(|at| (order[at], f64::from(u8::try_from(at + 1).unwrap())))
                 .collect();
-            let (user, client) = counters[first];
             let limit = f64::from(u8::try_from(first + 1).unwrap());
             let applies = Applies {
                 user,
