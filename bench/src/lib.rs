@@ -17,8 +17,8 @@
 //! consumers unless told otherwise: against a sink one of them sends more than a core of any server
 //! takes, and hundreds of clients cost no more threads than one.
 //!
-//! Deliberately absent: failover (it comes with the cluster), transactions, retries (an error is
-//! counted, never smoothed over), commits of offsets, and any knowledge of the server's insides: its
+//! Deliberately absent: transactions, retries (an error is counted, never smoothed over; but for the
+//! failover load, which is about them), commits of offsets, and any knowledge of the server's insides: its
 //! durability is what the caller says it is.
 
 pub mod settings;

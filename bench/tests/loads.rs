@@ -211,6 +211,47 @@ fn what_was_refused_is_no_wrong_data() {
     assert!(report.missing_records <= report.refused_records);
 }
 
+/// Whatever hits one batch of each partition: it is sent again, once, and nothing else is lost.
+#[test]
+fn an_outage_is_measured_and_nothing_acknowledged_is_lost() {
+    for (fault, failures) in [
+        (Fault::None, 0),
+        (Fault::Refuse, 3),
+        (Fault::HangUpBefore, 3),
+        (Fault::HangUpAfter, 3),
+    ] {
+        let sink = sink(fault, 3);
+        let mut settings = settings(Workload::Failover, &sink);
+        settings.partitions = 3;
+        let report = load::run(&settings).unwrap();
+        sound(&report);
+        assert_eq!(report.unsent_records, 0);
+        let unavailable = report.unavailable.unwrap();
+        assert_eq!(unavailable.outages, failures, "{fault:?}");
+        assert_eq!(unavailable.reconnects, failures, "{fault:?}");
+        assert_eq!(unavailable.retries, failures, "{fault:?}");
+        assert!(unavailable.longest_ms >= unavailable.median_ms);
+        assert_eq!(failures > 0, unavailable.longest_ms > 0.0);
+    }
+}
+
+#[test]
+fn records_lost_in_an_outage_are_wrong_data() {
+    for fault in [Fault::Lose, Fault::Repeat, Fault::Flip] {
+        let sink = sink(fault, 3);
+        let error = load::run(&settings(Workload::Failover, &sink)).unwrap_err();
+        assert!(matches!(error, BenchError::Wrong(_)), "{fault:?}: {error}");
+    }
+}
+
+#[test]
+fn of_several_brokers_one_has_to_answer() {
+    let sink = sink(Fault::None, 0);
+    let mut settings = settings(Workload::Failover, &sink);
+    settings.brokers = format!("127.0.0.1:1,{}", sink.address());
+    sound(&load::run(&settings).unwrap());
+}
+
 #[test]
 fn a_server_that_is_not_there_is_said_so() {
     let mut settings = Settings::new(Workload::Produce);

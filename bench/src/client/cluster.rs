@@ -18,6 +18,9 @@ const TOPIC_ALREADY_EXISTS: i16 = 36;
 /// Unknown topic or partition, leader not available, not the leader, coordinator loading, not
 /// available, elsewhere; and what a node says that is not yet ready.
 const RETRIABLE_CODES: [i16; 6] = [3, 5, 6, 14, 15, 16];
+const LEADER_NOT_AVAILABLE: i16 = 5;
+/// For connecting to one of several brokers, and for each of its answers.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,6 +34,9 @@ enum Moment {
 /// A topic and who leads its partitions.
 #[derive(Clone, Debug)]
 pub struct Cluster {
+    /// As they were told, with commas.
+    brokers: String,
+    /// The first of them that answered.
     bootstrap: String,
     topic: String,
     /// By broker: its address and the partitions that it leads, in order.
@@ -40,7 +46,7 @@ pub struct Cluster {
 impl Cluster {
     /// Creates the topic if it is not there, and waits until each partition has a leader.
     pub fn prepare(settings: &Settings) -> Result<Self, BenchError> {
-        let mut connection = Connection::open(first_broker(&settings.brokers))?;
+        let (bootstrap, mut connection) = any_broker(&settings.brokers)?;
         create_topic(settings, &mut connection)?;
         let started = Instant::now();
         let wanted = usize::try_from(settings.partitions).unwrap_or(0);
@@ -57,7 +63,8 @@ impl Cluster {
             thread::sleep(PAUSE);
         };
         let mut cluster = Self {
-            bootstrap: first_broker(&settings.brokers).to_owned(),
+            brokers: settings.brokers.clone(),
+            bootstrap,
             topic: settings.topic.clone(),
             leaders,
         };
@@ -83,6 +90,20 @@ impl Cluster {
     #[must_use]
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Who leads a partition now, as far as any broker knows.
+    pub fn leader(&self, partition: i32) -> Result<String, BenchError> {
+        let (_, mut connection) = any_broker(&self.brokers)?;
+        let leaders = find_leaders(&self.topic, &mut connection)?;
+        let leads = |(_, led): &(String, Vec<i32>)| led.contains(&partition);
+        match leaders.into_iter().find(leads) {
+            Some((address, _)) => Ok(address),
+            None => Err(BenchError::Refused {
+                what: "asking for a partition's leader",
+                code: LEADER_NOT_AVAILABLE,
+            }),
+        }
     }
 
     /// Where each partition ends now.
@@ -119,9 +140,16 @@ impl Cluster {
     }
 }
 
-/// Of a list, the first one: the others are found through it.
-fn first_broker(brokers: &str) -> &str {
-    brokers.split(',').next().unwrap_or(brokers)
+/// Of a list, the first one that answers: the others are found through it.
+fn any_broker(brokers: &str) -> Result<(String, Connection), BenchError> {
+    let mut failure = None;
+    for broker in brokers.split(',').map(str::trim) {
+        match Connection::open_within(broker, CONNECT_MAX) {
+            Ok(connection) => return Ok((broker.to_owned(), connection)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.unwrap_or_else(|| BenchError::Usage("no broker was named".to_owned())))
 }
 
 fn create_topic(settings: &Settings, connection: &mut Connection) -> Result<(), BenchError> {

@@ -8,7 +8,8 @@
 //! Poller      which links can be read or written
 //! ```
 //! An answer has to carry the correlation id that is next, since Kafka answers in order on a
-//! connection. Deliberately absent: retries and reconnects in a load; an error is counted.
+//! connection. Deliberately absent: retries and reconnects; an error is counted, and only the failover
+//! load opens another connection.
 
 mod cluster;
 mod group;
@@ -17,7 +18,7 @@ mod poller;
 mod request;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use thalweg_wire::bytes::{Message, View};
@@ -49,11 +50,29 @@ pub struct Connection {
 impl Connection {
     pub fn open(address: &str) -> Result<Self, BenchError> {
         let socket = TcpStream::connect(address).map_err(io("connecting"))?;
+        Self::over(socket, SILENCE_MAX)
+    }
+
+    /// Connecting may take so long, and so may each later wait for the socket.
+    pub fn open_within(address: &str, limit: Duration) -> Result<Self, BenchError> {
+        let mut failure = None;
+        for address in address.to_socket_addrs().map_err(io("resolving"))? {
+            match TcpStream::connect_timeout(&address, limit) {
+                Ok(socket) => return Self::over(socket, limit),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let none = || std::io::Error::other(format!("{address} has no address"));
+        Err(io("connecting")(failure.unwrap_or_else(none)))
+    }
+
+    fn over(socket: TcpStream, limit: Duration) -> Result<Self, BenchError> {
         socket
             .set_nodelay(true)
             .map_err(io("setting TCP_NODELAY"))?;
         socket
-            .set_read_timeout(Some(SILENCE_MAX))
+            .set_read_timeout(Some(limit))
+            .and_then(|()| socket.set_write_timeout(Some(limit)))
             .map_err(io("setting a time limit"))?;
         Ok(Self {
             socket,

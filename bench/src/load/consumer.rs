@@ -25,9 +25,9 @@ use crate::settings::Verify;
 use crate::{BenchError, Settings};
 
 /// Topic by name, flexible, with sessions; every server since Kafka 2.7 has it.
-const VERSION: i16 = 12;
+pub(super) const VERSION: i16 = 12;
 /// Kafka's default for fetch.max.bytes.
-const ANSWER_BYTES_MAX: i32 = 50 << 20;
+pub(super) const ANSWER_BYTES_MAX: i32 = 50 << 20;
 /// The session is gone, or its count is off: begin another one.
 const SESSION_LOST: [i16; 2] = [70, 71];
 /// After the last acknowledgement a consumer has so long to see everything.
@@ -214,11 +214,7 @@ impl Consumer {
         for data in partitions(&answer) {
             for batch in split(data.records.unwrap_or_default()).map_while(Result::ok) {
                 let partition = data.partition_index;
-                if !batch.crc_matches() {
-                    let offset = batch.header().base_offset().0;
-                    let what = format!("bad checksum at {partition}:{offset}");
-                    return Err(BenchError::Wrong(what));
-                }
+                check_sum(&batch, partition)?;
                 tally.batches += 1;
                 bytes += batch.bytes().len() as u64;
                 records += u64::try_from(batch.header().record_count()).unwrap_or(0);
@@ -297,11 +293,24 @@ impl Consumer {
 }
 
 /// The batch that holds the position asked for, whole.
-fn check_place(batch: &BatchRef<'_>, partition: i32, position: i64) -> Result<(), BenchError> {
+pub(super) fn check_place(
+    batch: &BatchRef<'_>,
+    partition: i32,
+    position: i64,
+) -> Result<(), BenchError> {
     let header = batch.header();
     if header.base_offset().0 > position || header.next_offset().0 <= position {
         let base = header.base_offset().0;
         let what = format!("{partition}: asked for {position}, got {base}");
+        return Err(BenchError::Wrong(what));
+    }
+    Ok(())
+}
+
+pub(super) fn check_sum(batch: &BatchRef<'_>, partition: i32) -> Result<(), BenchError> {
+    if !batch.crc_matches() {
+        let offset = batch.header().base_offset().0;
+        let what = format!("bad checksum at {partition}:{offset}");
         return Err(BenchError::Wrong(what));
     }
     Ok(())

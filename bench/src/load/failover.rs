@@ -256,9 +256,11 @@ impl Writer {
         let answers = answer.responses.iter();
         let code = answers
             .flat_map(|topic| topic.partition_responses.iter())
-            .map(|partition: produce_response::PartitionProduceResponseView<'_>| {
-                partition.error_code
-            })
+            .map(
+                |partition: produce_response::PartitionProduceResponseView<'_>| {
+                    partition.error_code
+                },
+            )
             .next();
         match code {
             Some(0 | DUPLICATE_SEQUENCE_NUMBER) => Ok(Attempt::Acknowledged),
@@ -271,7 +273,9 @@ impl Writer {
                 let what = "producing";
                 Err(BenchError::Refused { what, code })
             }
-            None => Err(BenchError::Protocol("no partition in the answer".to_owned())),
+            None => Err(BenchError::Protocol(
+                "no partition in the answer".to_owned(),
+            )),
         }
     }
 

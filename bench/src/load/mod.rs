@@ -8,6 +8,8 @@
 //!            worker: event loop over actors   producer: pace, keys -> template, frames -> link
 //!                                             consumer: fetch -> order
 //! ```
+//! failover: a writer a partition -> its leader, again until it is acknowledged -> reread
+//!
 //! Nothing is sent before everything is connected. Consumers that follow at the end of the log are
 //! told where it ends once the producers are done, and have to get there.
 
@@ -15,12 +17,14 @@ pub mod clock;
 pub mod pace;
 mod catch_up;
 mod consumer;
+mod failover;
 mod frames;
 mod keys;
 mod live;
 mod order;
 mod producer;
 mod queues;
+mod reread;
 mod stage;
 mod stamp;
 mod sweep;
@@ -42,7 +46,7 @@ use consumer::{Measure, Task};
 use live::Progress;
 use stage::Stage;
 
-pub use tally::{Latencies, Second, Tally};
+pub use tally::{Latencies, Outages, Second, Tally};
 
 /// Where consumers begin and what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,7 @@ pub fn run(settings: &Settings) -> Result<Report, BenchError> {
     }
     let mut report = match settings.workload {
         Workload::CatchUp => catch_up::run(settings, &cluster)?,
+        Workload::Failover => failover::run(settings, &cluster)?,
         _ => once(settings, &cluster, Clock::real())?,
     };
     report.setup_seconds = setup_seconds;
@@ -96,7 +101,7 @@ pub fn run_by(settings: &Settings, clock: Clock) -> Result<Report, BenchError> {
 /// One load, as the workload says.
 fn once(settings: &Settings, cluster: &Cluster, clock: Clock) -> Result<Report, BenchError> {
     let (produce, read) = match settings.workload {
-        Workload::Produce | Workload::ManyPartitions => (true, None),
+        Workload::Produce | Workload::ManyPartitions | Workload::Failover => (true, None),
         Workload::Consume => (false, Some(Reading::Stored)),
         Workload::E2e | Workload::Mixed => (true, Some(Reading::Tail)),
         Workload::FanOut => (true, Some(Reading::TailEach)),

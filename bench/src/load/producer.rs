@@ -297,25 +297,9 @@ impl Producer {
     }
 
     fn count(&self, now: u64, flight: &Load, tally: &mut Tally) {
-        let (records, stage) = (flight.dues.len() as u64, &self.stage);
-        tally.requests += 1;
-        tally.records_in_all += records;
-        let mut worst = 0;
-        let same = |one: &Due, other: &Due| one.intended_ns == other.intended_ns;
-        for run in flight.dues.chunk_by(same) {
-            let intended = run.first().map_or(now, |due| due.intended_ns);
-            let latency = now.saturating_sub(intended);
-            worst = worst.max(latency);
-            if stage.holds(intended) {
-                tally.latency(stage.second(intended), latency, run.len() as u64);
-            }
-        }
-        let bytes = records * self.record_bytes;
-        if stage.holds(now) {
-            tally.arrive(stage.second(now), records, bytes);
-        }
-        stage.produced.count(records, bytes, worst);
-        stage.stop_when_enough();
+        self.stage
+            .acknowledged(now, &flight.dues, self.record_bytes, tally);
+        self.stage.stop_when_enough();
     }
 
     /// What was due and never left has waited at least until now.
@@ -400,7 +384,7 @@ impl Actor for Producer {
     fn finish(&mut self, _tally: &mut Tally) {}
 }
 
-fn wall_clock_ms() -> i64 {
+pub(super) fn wall_clock_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -11,7 +11,7 @@ use thalweg_wire::batch::header::split;
 use thalweg_wire::messages::fetch_request as fetch;
 use thalweg_wire::messages::fetch_response::FetchResponseView;
 
-use super::consumer::{ANSWER_BYTES_MAX, VERSION, check_batch};
+use super::consumer::{ANSWER_BYTES_MAX, VERSION, check_place, check_sum};
 use super::order::Order;
 use crate::client::{Cluster, Connection};
 use crate::{BenchError, Settings};
@@ -97,7 +97,10 @@ impl Reader {
     ) -> Result<Progress, BenchError> {
         let request = self.request(settings, partition);
         let answer: FetchResponseView<'_> = leader.call(&request, VERSION)?;
-        let data = answer.responses.iter().flat_map(|topic| topic.partitions.iter());
+        let data = answer
+            .responses
+            .iter()
+            .flat_map(|topic| topic.partitions.iter());
         let Some(data) = data.into_iter().next() else {
             return Err(BenchError::Protocol("no partition in a fetch".to_owned()));
         };
@@ -109,7 +112,8 @@ impl Reader {
         }
         // A batch that was cut at the end is fetched again.
         for batch in split(data.records.unwrap_or_default()).map_while(Result::ok) {
-            check_batch(&batch, partition, self.position)?;
+            check_place(&batch, partition, self.position)?;
+            check_sum(&batch, partition)?;
             let found = &mut self.found;
             self.order.see(partition, &batch, |stamp| {
                 *found += u64::from(stamp.run == run);

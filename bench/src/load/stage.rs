@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::clock::Clock;
+use super::tally::Tally;
+use super::template::Due;
 
 /// Shared by the threads of one run.
 #[derive(Debug)]
@@ -93,6 +95,34 @@ impl Stage {
     /// Ends the producers' part now, if it has not ended.
     pub(super) fn stop_producers(&self) {
         self.to_ns.fetch_min(self.clock.now_ns(), Ordering::Relaxed);
+    }
+
+    /// Counts a request whose records were acknowledged now.
+    pub(super) fn acknowledged(
+        &self,
+        now: u64,
+        dues: &[Due],
+        record_bytes: u64,
+        tally: &mut Tally,
+    ) {
+        let records = dues.len() as u64;
+        tally.requests += 1;
+        tally.records_in_all += records;
+        let mut worst = 0;
+        let same = |one: &Due, other: &Due| one.intended_ns == other.intended_ns;
+        for run in dues.chunk_by(same) {
+            let intended = run.first().map_or(now, |due| due.intended_ns);
+            let latency = now.saturating_sub(intended);
+            worst = worst.max(latency);
+            if self.holds(intended) {
+                tally.latency(self.second(intended), latency, run.len() as u64);
+            }
+        }
+        let bytes = records * record_bytes;
+        if self.holds(now) {
+            tally.arrive(self.second(now), records, bytes);
+        }
+        self.produced.count(records, bytes, worst);
     }
 
     /// Tells consumers where they are done. Only the first word counts.

@@ -122,6 +122,16 @@ impl Second {
     }
 }
 
+/// When nobody took a partition's records, as its writer felt it.
+#[derive(Clone, Debug, Default)]
+pub struct Outages {
+    /// From sending what failed to the acknowledgement that ended it.
+    pub ns: Vec<u64>,
+    /// Attempts that failed.
+    pub retries: u64,
+    pub reconnects: u64,
+}
+
 /// All that one thread, or one run, has to say about one side of it.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -150,6 +160,8 @@ pub struct Tally {
     pub timeline: Vec<Second>,
     /// CPU time of the generator's threads.
     pub cpu_seconds: f64,
+    /// Only the failover load has any.
+    pub outages: Outages,
 }
 
 impl Tally {
@@ -197,6 +209,9 @@ impl Tally {
         self.foreign_records += other.foreign_records;
         self.seconds = self.seconds.max(other.seconds);
         self.cpu_seconds += other.cpu_seconds;
+        self.outages.ns.extend(&other.outages.ns);
+        self.outages.retries += other.outages.retries;
+        self.outages.reconnects += other.outages.reconnects;
         self.latencies.add(&other.latencies);
         self.lags.add(&other.lags);
         self.own_lags.add(&other.own_lags);

@@ -201,13 +201,13 @@ impl Worker {
 }
 
 /// The kernel may wake a sleeping thread up to 50 us late unless told otherwise.
-fn wake_on_time() {
+pub(super) fn wake_on_time() {
     // Where it is not allowed, the schedule lag in the report tells.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
 /// Of this thread; 0 where the kernel does not say.
-fn cpu_seconds() -> f64 {
+pub(super) fn cpu_seconds() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let ns = text
         .split_whitespace()

@@ -11,6 +11,7 @@ mod html;
 mod part;
 pub(crate) mod spread;
 mod text;
+mod unavailable;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub use curve::{CurvePoint, HistogramBar};
 pub use environment::Environment;
 pub use part::{Part, Percentiles, TimelineSecond, WorstWindow};
 pub use spread::Intervals;
+pub use unavailable::Unavailable;
 
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -116,6 +118,9 @@ pub struct Report {
     pub knee_rate: Option<f64>,
     #[serde(default)]
     pub sweep: Vec<Step>,
+    /// Failover only: how long nobody took records.
+    #[serde(default)]
+    pub unavailable: Option<Unavailable>,
 }
 
 /// One rate of a sweep.
@@ -190,7 +195,7 @@ impl Run {
             Workload::E2e | Workload::FanOut | Workload::Mixed => {
                 parts.push(part(&format!("records to consumers, {from}"), consumed));
             }
-            Workload::Produce | Workload::ManyPartitions => {}
+            Workload::Produce | Workload::ManyPartitions | Workload::Failover => {}
         }
         let headline = if reading { consumed } else { produced };
         Self {
@@ -269,6 +274,8 @@ impl Report {
             setup_seconds: 0.0,
             knee_rate: None,
             sweep: Vec::new(),
+            unavailable: (settings.workload == Workload::Failover)
+                .then(|| Unavailable::of(&tally.outages)),
         }
     }
 

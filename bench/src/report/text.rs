@@ -55,6 +55,9 @@ pub(super) fn text(report: &Report) -> String {
             bounds.p999[1],
         );
     }
+    if let Some(unavailable) = report.unavailable {
+        let _ = writeln!(text, "{}", unavailable.told());
+    }
     if report.parts.len() > 1 {
         for part in &report.parts {
             part_lines(&mut text, part);

@@ -15,6 +15,8 @@ Workloads
   catch-up         produce, first alone, then while a consumer drains a backlog
   many-partitions  produce to 1,000 partitions, one record a batch
   fan-out          e2e, with every consumer reading everything
+  failover         a producer for each partition that sends each batch until it is acknowledged;
+                   tells how long nobody took records, and reads all of them back
 
 The server
   -b, --brokers HOST:PORT   127.0.0.1:9092
@@ -26,7 +28,7 @@ The server
                             the report, and only equal words can be compared
 
 The load
-  --rate N|max              max: records per second, all producers together
+  --rate N|max              max (failover: 1000): records per second, all producers together
   --rate-sweep LOW:HIGH:N   N rates from LOW to HIGH, then closer around the knee; `auto` measures
                             the maximum first
   --warm-up TIME            5s: not in the report; 500ms, 10s, 2m or bare seconds

@@ -22,6 +22,10 @@ pub const RECORD_BYTES_MIN: usize = 16;
 pub const PRODUCERS_MAX: usize = 1 << 16;
 /// Keys are made before the run: so many fit in memory without a thought.
 pub const KEYS_MAX: u32 = 4_000_000;
+/// All partitions of a failover load together, unless told otherwise.
+const FAILOVER_RATE: f64 = 1000.0;
+/// A failover load has a thread for each.
+pub const FAILOVER_PARTITIONS_MAX: i32 = 1000;
 /// What an idempotent producer may have under way on a connection.
 const IDEMPOTENT_IN_FLIGHT_MAX: usize = 5;
 
@@ -35,6 +39,7 @@ pub enum Workload {
     CatchUp,
     ManyPartitions,
     FanOut,
+    Failover,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -174,6 +179,11 @@ impl Settings {
                 consumers: 4,
                 ..settings
             },
+            Workload::Failover => Self {
+                rate: Some(FAILOVER_RATE),
+                partitioner: Partitioner::RoundRobin,
+                ..settings
+            },
             _ => settings,
         }
     }
@@ -189,6 +199,7 @@ impl Settings {
             Some("catch-up") => Workload::CatchUp,
             Some("many-partitions") => Workload::ManyPartitions,
             Some("fan-out") => Workload::FanOut,
+            Some("failover") => Workload::Failover,
             other => return usage(format!("`{}` is no workload", other.unwrap_or_default())),
         });
         let mut told = Vec::new();
@@ -244,12 +255,33 @@ impl Settings {
         if self.acks == 0 && self.workload != Workload::Produce {
             return usage("acks=0 has no acknowledgements to build on: produce only".to_owned());
         }
+        if self.workload == Workload::Failover {
+            self.check_failover()?;
+        }
         self.codec()?;
         if self.workload != Workload::FanOut {
             let partitions = usize::try_from(self.partitions).unwrap_or(1);
             self.consumers = self.consumers.min(partitions);
         }
         Ok(self)
+    }
+
+    /// What is sent again needs a time it was due, and a sequence that tells it from a new one.
+    fn check_failover(&self) -> Result<(), BenchError> {
+        if self.rate.is_none() || self.sweep.is_some() {
+            return usage("failover has one rate: records due during an outage wait".to_owned());
+        }
+        if !self.idempotent {
+            return usage("failover sends again until it is acknowledged: idempotent".to_owned());
+        }
+        if self.keys != Keys::None || self.producers > 1 {
+            return usage("failover has a producer for each partition, without keys".to_owned());
+        }
+        if self.partitions > FAILOVER_PARTITIONS_MAX {
+            let most = FAILOVER_PARTITIONS_MAX;
+            return usage(format!("failover has a thread a partition: at most {most}"));
+        }
+        Ok(())
     }
 
     pub fn codec(&self) -> Result<Codec, BenchError> {
@@ -319,7 +351,13 @@ mod tests {
     fn mistakes_are_named() {
         for (line, word) in [
             ("fly", "`fly`"),
-            ("failover", "`failover`"),
+            ("failover --rate max", "one rate"),
+            ("failover --rate-sweep auto", "one rate"),
+            ("failover --idempotent false", "idempotent"),
+            ("failover --acks 1", "idempotent"),
+            ("failover --keys uniform:5", "without keys"),
+            ("failover --producers 2", "each partition"),
+            ("failover --partitions 1001", "at most 1000"),
             ("produce --rate", "needs a value"),
             ("produce --rate -3", "above 0"),
             ("produce --size 8", "at least 16"),

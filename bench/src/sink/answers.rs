@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use thalweg_wire::bytes::{Message, Records, Writer};
@@ -15,10 +16,12 @@ use thalweg_wire::messages::{
     metadata_response as described, produce_request as produce, produce_response as produced,
 };
 
-use super::Kept;
+use super::kept::{Kept, Unanswered};
 use crate::BenchError;
 use crate::error::decode;
 
+/// Never the same twice in a process.
+static NEXT_PRODUCER_ID: AtomicI64 = AtomicI64::new(1);
 /// The one session that a connection has.
 const SESSION_ID: i32 = 7;
 
@@ -27,18 +30,22 @@ const SESSION_ID: i32 = 7;
 pub(super) struct Answers {
     address: SocketAddr,
     kept: Option<Arc<Kept>>,
-    /// Partitions of the topic that was created, or asked for, last.
-    partitions: i32,
+    /// Of the topic that was created last, on whatever connection.
+    partitions: Arc<AtomicI32>,
     /// Where the session's fetches go on, and how much they may bring.
     positions: BTreeMap<i32, (i64, i32)>,
 }
 
 impl Answers {
-    pub(super) const fn new(address: SocketAddr, kept: Option<Arc<Kept>>) -> Self {
+    pub(super) fn new(
+        address: SocketAddr,
+        kept: Option<Arc<Kept>>,
+        partitions: &Arc<AtomicI32>,
+    ) -> Self {
         Self {
             address,
             kept,
-            partitions: 1,
+            partitions: Arc::clone(partitions),
             positions: BTreeMap::new(),
         }
     }
@@ -59,7 +66,7 @@ impl Answers {
             22 => frame(
                 head,
                 &init_producer_id_response::InitProducerIdResponse {
-                    producer_id: 1,
+                    producer_id: NEXT_PRODUCER_ID.fetch_add(1, Ordering::Relaxed),
                     producer_epoch: 0,
                     ..Default::default()
                 },
@@ -79,10 +86,17 @@ impl Answers {
                 let kept = self.kept.as_ref();
                 let records = data.records.unwrap_or_default();
                 let place = kept.map_or(Ok(0), |kept| kept.append(data.index, records));
+                let (error_code, base_offset) = match place {
+                    Ok(offset) => (0, offset),
+                    Err(Unanswered::Code(code)) => (code, -1),
+                    Err(Unanswered::HangUp) => {
+                        return Err(BenchError::Protocol("told to hang up".to_owned()));
+                    }
+                };
                 partitions.push(produced::PartitionProduceResponse {
                     index: data.index,
-                    error_code: place.err().unwrap_or(0),
-                    base_offset: place.unwrap_or(-1),
+                    error_code,
+                    base_offset,
                     ..Default::default()
                 });
             }
@@ -199,7 +213,9 @@ impl Answers {
         };
         let topics = names.map(|topic| described::MetadataResponseTopic {
             name: topic.name.map(|name| Cow::Owned(name.to_owned())),
-            partitions: (0..self.partitions).map(partition).collect(),
+            partitions: (0..self.partitions.load(Ordering::Relaxed))
+                .map(partition)
+                .collect(),
             ..Default::default()
         });
         let response = described::MetadataResponse {
@@ -215,12 +231,13 @@ impl Answers {
         frame(head, &response)
     }
 
-    fn create_topics(&mut self, head: ResponseHead, body: &[u8]) -> Result<Vec<u8>, BenchError> {
+    fn create_topics(&self, head: ResponseHead, body: &[u8]) -> Result<Vec<u8>, BenchError> {
         let request = create::CreateTopicsRequestView::decode(body, head.version)
             .map_err(decode("CreateTopicsRequest"))?;
         let mut topics = Vec::new();
         for topic in request.topics.iter() {
-            self.partitions = topic.num_partitions.max(1);
+            let partitions = topic.num_partitions.max(1);
+            self.partitions.store(partitions, Ordering::Relaxed);
             topics.push(created::CreatableTopicResult {
                 name: Cow::Owned(topic.name.to_owned()),
                 ..Default::default()

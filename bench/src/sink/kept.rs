@@ -20,6 +20,16 @@ pub enum Fault {
     Repeat,
     /// It is refused and not kept: no fault that a consumer may complain of.
     Refuse,
+    /// The connection ends without an answer, before it is kept or after: a broker's end.
+    HangUpBefore,
+    HangUpAfter,
+}
+
+/// Why a batch is not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    Code(i16),
+    HangUp,
 }
 
 /// Refused for want of replicas: what a client may try again.
@@ -39,6 +49,8 @@ pub struct Kept {
 struct Log {
     /// Whole batches with their offsets, and where each begins.
     batches: Vec<(i64, Vec<u8>)>,
+    /// By producer id: its last batch's sequence and offset, so that one sent again is known.
+    last: BTreeMap<i64, (i32, i64)>,
     end: i64,
     seen: usize,
 }
@@ -54,8 +66,8 @@ impl Kept {
         }
     }
 
-    /// Keeps one batch; its offset, or the code it is refused with.
-    pub(super) fn append(&self, partition: i32, batch: &[u8]) -> Result<i64, i16> {
+    /// Keeps one batch; its offset, or why there is none.
+    pub(super) fn append(&self, partition: i32, batch: &[u8]) -> Result<i64, Unanswered> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         let log = logs.entry(partition).or_default();
         let fault = match log.seen == self.fault_at {
@@ -63,11 +75,15 @@ impl Kept {
             false => Fault::None,
         };
         log.seen += 1;
+        if let Some(offset) = log.known(batch) {
+            return Ok(offset);
+        }
         let offset = log.end;
         match fault {
-            Fault::Refuse => return Err(REFUSED_CODE),
+            Fault::Refuse => return Err(Unanswered::Code(REFUSED_CODE)),
+            Fault::HangUpBefore => return Err(Unanswered::HangUp),
             Fault::Lose => return Ok(offset),
-            Fault::None | Fault::Flip => log.push(batch.to_vec()),
+            Fault::None | Fault::Flip | Fault::HangUpAfter => log.push(batch.to_vec()),
             Fault::Repeat => {
                 log.push(batch.to_vec());
                 log.push(batch.to_vec());
@@ -80,7 +96,10 @@ impl Kept {
             *last ^= 1;
         }
         self.grown.notify_all();
-        Ok(offset)
+        match fault {
+            Fault::HangUpAfter => Err(Unanswered::HangUp),
+            _ => Ok(offset),
+        }
     }
 
     pub(super) fn end(&self, partition: i32) -> i64 {
@@ -118,10 +137,24 @@ impl Kept {
 }
 
 impl Log {
+    /// The offset of a producer's last batch, if this is that one again.
+    fn known(&self, batch: &[u8]) -> Option<i64> {
+        let batch = BatchRef::first(batch).ok()?;
+        let header = batch.header();
+        let (sequence, offset) = self.last.get(&header.producer_id().0)?;
+        (*sequence == header.base_sequence().0).then_some(*offset)
+    }
+
     fn push(&mut self, mut batch: Vec<u8>) {
-        let Ok(count) = BatchRef::first(&batch).map(|batch| batch.header().record_count()) else {
+        let Ok(found) = BatchRef::first(&batch) else {
             return;
         };
+        let header = found.header();
+        let count = header.record_count();
+        if header.producer_id().0 >= 0 {
+            let place = (header.base_sequence().0, self.end);
+            self.last.insert(header.producer_id().0, place);
+        }
         assign(&mut batch, Offset(self.end), Epoch(0), Stamp::Keep);
         self.batches.push((self.end, batch));
         self.end += i64::from(count);

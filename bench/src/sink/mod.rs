@@ -13,7 +13,7 @@ mod kept;
 
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -79,6 +79,7 @@ struct Shared {
     delay: Delay,
     clock: Clock,
     kept: Option<Arc<Kept>>,
+    partitions: Arc<AtomicI32>,
     /// Delays as they were applied, not as they were measured.
     applied: Mutex<Latencies>,
     closed: AtomicBool,
@@ -93,6 +94,7 @@ impl Sink {
             delay: config.delay,
             clock: config.clock,
             kept: config.kept,
+            partitions: Arc::new(AtomicI32::new(1)),
             applied: Mutex::new(Latencies::default()),
             closed: AtomicBool::new(false),
         });
@@ -150,7 +152,7 @@ fn serve(socket: TcpStream, shared: &Shared, number: u64) -> Result<(), BenchErr
         .map_err(io("setting TCP_NODELAY"))?;
     let mut out = socket.try_clone().map_err(io("sharing a socket"))?;
     let mut requests = BufReader::with_capacity(READ_BYTES, socket);
-    let mut answers = Answers::new(shared.address, shared.kept.clone());
+    let mut answers = Answers::new(shared.address, shared.kept.clone(), &shared.partitions);
     let mut delays = shared.delay.seeded(number);
     let mut frame = Vec::new();
     loop {

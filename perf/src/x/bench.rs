@@ -1,8 +1,9 @@
 //! `cargo x bench [--dev] [--kafka]`: a short slice of each load against a fresh server.
 //!
 //! Not a measurement: it shows that the generator and the server agree, record by record, on what
-//! was written, at a modest rate and as fast as both can. Side-by-side figures are `versus`.
+//! was written, at a modest rate and as fast as both can, and that a kill -9 loses nothing. Side-by-side figures are `versus`.
 
+use std::thread;
 use std::time::Duration;
 
 use thalweg_bench::Settings;
@@ -14,6 +15,8 @@ use super::{Context, Failure, Outcome, Tally};
 
 const PORT: u16 = 19392;
 const SLICE: Duration = Duration::from_secs(3);
+const FAILOVER_PARTITIONS: i32 = 20;
+const FAILOVER_KILLS: u64 = 2;
 
 pub fn bench(arguments: &[&str]) -> Outcome<Tally> {
     let (mut kind, mut build) = (Kind::Thalweg, Build::Release);
@@ -52,8 +55,39 @@ pub fn bench(arguments: &[&str]) -> Outcome<Tally> {
         }
         tally.passed += 1;
     }
+    tally.passed += failover(&mut server)?;
     server.stop()?;
     Ok(tally)
+}
+
+/// The node is killed twice while writers go on: each outage is felt, nothing acknowledged is lost.
+fn failover(server: &mut Server) -> Outcome<u64> {
+    let mut settings = Settings::new(Workload::Failover);
+    settings.brokers = server.address();
+    "failover".clone_into(&mut settings.topic);
+    settings.partitions = FAILOVER_PARTITIONS;
+    settings.warm_up = Duration::ZERO;
+    settings.duration = 3 * SLICE;
+    let load = thread::spawn(move || thalweg_bench::load::run(&settings));
+    for _ in 0..FAILOVER_KILLS {
+        thread::sleep(SLICE);
+        server.kill()?;
+        server.start()?;
+    }
+    let report = match load.join() {
+        Ok(report) => report.context(|| "failover".to_owned())?,
+        Err(_) => return Err(Failure::new("the failover load panicked")),
+    };
+    eprint!("Failover: {}", report.text());
+    let outages = report.unavailable.map_or(0, |found| found.outages);
+    // A kill may fall between two batches of a partition, but hardly of all.
+    if report.errors > 0 || outages < FAILOVER_KILLS {
+        return Err(Failure::new(format!(
+            "failover: errors, or {outages} outages of {FAILOVER_KILLS} kills\n{}",
+            server.words()
+        )));
+    }
+    Ok(1)
 }
 
 fn slices(address: &str) -> Vec<Settings> {
