@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use support::{
-    Node, boot, bytes_of, context, id, log_config, new_partition, seeds, small, summary,
+    Node, boot, bytes_of, context, each_seed, id, log_config, new_partition, small, summary,
 };
 use thalweg_storage::disk::{Disk, MemoryDisk};
 use thalweg_storage::log::{Cleaning, CleanupPolicy, EndTxn, LogConfig};
@@ -412,14 +412,14 @@ fn run<F: Future<Output = ()>>(seed: u64, test: impl FnOnce(MemoryDisk, Handle) 
 
 #[test]
 fn the_newest_of_each_key_survives_everything() {
-    for seed in seeds(SEEDS) {
+    each_seed(SEEDS, |seed| {
         run(seed, |disk, handle| async move {
             let mut world = world(disk, handle, seed).await;
             for _ in 0..STEPS {
                 world.step().await;
             }
         });
-    }
+    });
 }
 
 #[test]

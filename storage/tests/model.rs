@@ -11,8 +11,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use support::{
-    Model, Node, batch, boot, bytes_of, context, id, log_config, new_partition, pick, read_all,
-    seeds, small, summary,
+    Model, Node, batch, boot, bytes_of, context, each_seed, id, log_config, new_partition, pick,
+    read_all, small, summary,
 };
 use thalweg_storage::disk::MemoryDisk;
 use thalweg_storage::log::{LogConfig, TimestampQuery};
@@ -311,7 +311,7 @@ async fn life(mut world: World, config: StoreConfig, handle: Handle) -> Result<W
 
 #[test]
 fn a_node_is_its_partitions_vectors() {
-    for seed in seeds(25) {
+    each_seed(25, |seed| {
         let mut world = World::new(seed);
         let durability = match world.prng.chance(0.5) {
             true => Durability::Flush,
@@ -332,5 +332,5 @@ fn a_node_is_its_partitions_vectors() {
             };
         }
         assert!(world.batches_made > 100);
-    }
+    });
 }

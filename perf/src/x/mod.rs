@@ -56,6 +56,7 @@ const HELP: &str = "cargo x COMMAND
   oracle  Kafka's own classes as judges of messages and batches; reads the schemas again
   sim     whole nodes on the seeded disk: crashes at any of its operations
             --seed N one seed, --seeds N seeds 0 to N-1
+            storage  the engine alone, with faults of the disk: thousands of seeds a minute
   kill9   kill -9 while four producers write, then audit every acknowledgement
             --rounds N, --seed N, --kafka, --dev
   powercut  power cuts replayed from a fault disk's log, on ext4 and xfs; needs root

@@ -1,10 +1,36 @@
-//! `cargo x sim`: whole nodes on the seeded disk, one seed or many.
+//! `cargo x sim [storage]`: whole nodes, or the storage engine alone, on the seeded disk.
 //!
-//! The runs are tests of the node (`node/tests/sim`); this names their seeds. Without arguments it
-//! runs the fixed list that `cargo x check` runs, canaries included.
+//! The runs are tests of the node (`node/tests/sim`) and of the engine (`storage/tests`: crashes and
+//! faults, the plain model, cleaning); this names their seeds. Without arguments it runs the fixed
+//! list that `cargo x check` runs, planted defects included. A seed of the engine is milliseconds, so
+//! that a hundred thousand are a coffee and not a night.
+
+use std::time::Duration;
 
 use super::process::Program;
 use super::{Failure, Outcome, Tally};
+
+const NODE: &[&str] = &["--package", "thalweg-node", "--test", "sim"];
+/// Only the crashes, with their summary.
+const NODE_SEEDED: &[&str] = &["what_was_told_outlives_any_crash"];
+const STORAGE: &[&str] = &[
+    "--package",
+    "thalweg-storage",
+    "--test",
+    "crash",
+    "--test",
+    "model",
+    "--test",
+    "cleaning",
+];
+/// Those tests of them that have seeds.
+const STORAGE_SEEDED: &[&str] = &[
+    "nothing_acknowledged_or_shown_is_lost",
+    "a_node_is_its_partitions_vectors",
+    "the_newest_of_each_key_survives_everything",
+];
+/// As many seeds as somebody has the patience for.
+const SEEDS_LIMIT: Duration = Duration::from_secs(12 * 3600);
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,14 +42,18 @@ enum Asked {
 
 /// Runs the simulation.
 pub fn sim(arguments: &[&str]) -> Outcome<Tally> {
-    let mut program = Program::new("cargo").args(["test", "--package", "thalweg-node"]);
-    program = program.args(["--test", "sim", "--"]);
-    program = match parse(arguments)? {
-        Asked::Fixed => program,
-        Asked::Seed(seed) => one(program).env("THALWEG_SEED", seed.to_string()),
-        Asked::Seeds(seeds) => one(program).env("THALWEG_SEEDS", seeds.to_string()),
+    let (tests, only, seeds) = match arguments {
+        ["storage", seeds @ ..] => (STORAGE, STORAGE_SEEDED, seeds),
+        seeds => (NODE, NODE_SEEDED, seeds),
     };
-    eprintln!("$ cargo test --package thalweg-node --test sim");
+    let program = Program::new("cargo").arg("test").args(tests).arg("--");
+    let seeded = |program: Program| program.args(only).arg("--nocapture").limit(SEEDS_LIMIT);
+    let program = match parse(seeds)? {
+        Asked::Fixed => program,
+        Asked::Seed(seed) => seeded(program).env("THALWEG_SEED", seed.to_string()),
+        Asked::Seeds(seeds) => seeded(program).env("THALWEG_SEEDS", seeds.to_string()),
+    };
+    eprintln!("$ cargo test {}", tests.join(" "));
     let output = program.echo().run()?;
     let tally = super::check::count(&output.stdout);
     if tally.passed == 0 {
@@ -40,11 +70,6 @@ pub fn sim(arguments: &[&str]) -> Outcome<Tally> {
     Ok(tally)
 }
 
-/// Only the crashes, with their summary.
-fn one(program: Program) -> Program {
-    program.args(["what_was_told_outlives_any_crash", "--nocapture"])
-}
-
 fn parse(arguments: &[&str]) -> Outcome<Asked> {
     let number = |text: &str| {
         text.parse()
@@ -54,7 +79,9 @@ fn parse(arguments: &[&str]) -> Outcome<Asked> {
         [] => Ok(Asked::Fixed),
         ["--seed", seed] => Ok(Asked::Seed(number(seed)?)),
         ["--seeds", seeds] => Ok(Asked::Seeds(number(seeds)?)),
-        _ => Err(Failure::new("sim takes --seed N or --seeds N")),
+        _ => Err(Failure::new(
+            "sim takes `storage`, and --seed N or --seeds N",
+        )),
     }
 }
 

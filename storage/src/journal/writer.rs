@@ -23,10 +23,14 @@ use super::queue::RoundQueue;
 use super::round::{Seal, SealedRound, Touched, padded};
 use super::wait::{Event, Tickets};
 use crate::counters::Counters;
-use crate::disk::{Disk, DiskError, DiskResult, File, IO_BYTES_MAX, Memory, OpenMode};
+use crate::disk::{Disk, DiskError, File, OpenMode};
 use crate::error::StoreError;
 use crate::progress::Progress;
 use crate::store::{Durability, Mutation, StoreConfig};
+
+mod growth;
+
+pub(crate) use growth::zeroed_file;
 
 /// What a journal begins with, from recovery or format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ struct State<D: Disk> {
     unflushed_bytes: u64,
     flush_asked: bool,
     grow_asked: bool,
+    /// Tries to grow that ended, well or not.
+    grow_tries: u64,
     counters: Counters,
 }
 
@@ -115,6 +121,7 @@ impl<D: Disk> Journal<D> {
             unflushed_bytes: 0,
             flush_asked: false,
             grow_asked: false,
+            grow_tries: 0,
             counters: Counters::default(),
         };
         Ok(Self {
@@ -198,6 +205,9 @@ impl<D: Disk> Journal<D> {
             let parts = sealed.parts.clone();
             match file.write_at(spot.position, parts, durable).await {
                 Ok(()) => self.round_done(&sealed, spot),
+                Err(_) if self.config.mutation == Mutation::IgnoreFailedRounds => {
+                    self.round_done(&sealed, spot);
+                }
                 Err(error) => return self.poison(error),
             }
             if self.poisoned().is_some() {
@@ -335,53 +345,6 @@ impl<D: Disk> Journal<D> {
             .await
     }
 
-    fn ask_growth(&self, state: &mut State<D>) {
-        if state.pool.bytes() + self.config.journal_file_bytes <= self.config.journal_bytes_max {
-            state.grow_asked = true;
-            self.grow.notify();
-        }
-    }
-
-    /// Asks for another file, where the limit allows one.
-    pub(crate) fn want_growth(&self) {
-        self.ask_growth(&mut self.state.borrow_mut());
-    }
-
-    /// Adds files to the pool when asked, until the journal is closed or poisoned.
-    pub(crate) async fn run_grow(&self) {
-        while let Some(index) = self.next_growth().await {
-            let path = self.dir.join(index.name());
-            match zeroed_file(&self.disk, &path, self.config.journal_file_bytes).await {
-                Ok(file) => {
-                    let mut state = self.state.borrow_mut();
-                    state.files.insert(index, file);
-                    state.pool.add(index);
-                    drop(state);
-                    self.room.notify();
-                    self.work.notify();
-                }
-                Err(error) => {
-                    // No reason for alarm: the pool stays as it is, and the next demand tries again.
-                    tracing::warn!(shard = self.config.shard.0, %error, "journal pool cannot grow");
-                    let _ = self.disk.remove(&path).await;
-                }
-            }
-        }
-    }
-
-    async fn next_growth(&self) -> Option<FileIndex> {
-        self.grow
-            .until(|| {
-                let mut state = self.state.borrow_mut();
-                if state.poison.is_some() || state.closing {
-                    return Some(None);
-                }
-                let asked = std::mem::take(&mut state.grow_asked);
-                asked.then(|| Some(state.pool.next_index()))
-            })
-            .await
-    }
-
     /// Bytes that may still be pushed before the journal's room ends, rounds that wait included.
     pub(crate) fn room(&self) -> u64 {
         let state = self.state.borrow();
@@ -449,33 +412,6 @@ impl<D: Disk> Journal<D> {
             ..state.counters
         }
     }
-}
-
-/// Makes a journal file: its size and extents never change after this.
-pub(crate) async fn zeroed_file<D: Disk>(
-    disk: &D,
-    path: &std::path::Path,
-    bytes: u64,
-) -> DiskResult<D::File> {
-    let file = disk.open(path, OpenMode::Create).await?;
-    file.allocate(bytes).await?;
-    let step = IO_BYTES_MAX.min(usize::try_from(bytes).unwrap_or(IO_BYTES_MAX));
-    let mut zeros = Memory::new(step);
-    zeros.append_zeros(step);
-    let zeros = zeros.freeze();
-    let mut position = 0;
-    while position < bytes {
-        let count = zeros
-            .len()
-            .min(usize::try_from(bytes - position).unwrap_or(usize::MAX));
-        file.write_at(position, vec![zeros.sub(0..count)], false)
-            .await?;
-        position += count as u64;
-    }
-    file.sync().await?;
-    let dir = path.parent().unwrap_or(std::path::Path::new(""));
-    disk.sync_dir(dir).await?;
-    Ok(file)
 }
 
 /// The directory of a shard's journal.

@@ -154,11 +154,14 @@ impl<D: Disk> Store<D> {
 
     /// Nothing may be pushed for which there is no room: rounds that find no file would wait for
     /// this victim for ever. Moves take what is durable when they begin; once all of today is, the
-    /// next try can move it.
+    /// next try can move it. Where that is not enough, another file may be.
     async fn fall_short(&self) -> Result<Outcome, StoreError> {
         let newest = self.journal.newest();
         if self.journal.is_flushed(newest) {
-            return Ok(Outcome::Stuck);
+            return Ok(match self.journal.grown().await {
+                true => Outcome::Short,
+                false => Outcome::Stuck,
+            });
         }
         self.journal.wait_flushed(newest).await?;
         Ok(Outcome::Short)
@@ -202,6 +205,9 @@ impl<D: Disk> Store<D> {
 
     async fn barrier_with(&self, files: &[D::File], dirs: &BTreeSet<PathBuf>) -> DiskResult<()> {
         self.disk.barrier(files).await?;
+        if self.config.mutation == Mutation::SkipDirectories {
+            return Ok(());
+        }
         let dirs: Vec<PathBuf> = dirs.iter().cloned().collect();
         self.disk.sync_dirs(&dirs).await
     }
@@ -209,13 +215,17 @@ impl<D: Disk> Store<D> {
     /// Tells the journal where everything is now, and that the victim is void.
     fn journal_moves(&self, victim: &Victim, plan: &Plan) -> u64 {
         let mut state = self.state.borrow_mut();
+        let rounds_below = match self.config.mutation {
+            Mutation::TrimTooMuch => victim.end + 1,
+            _ => victim.end,
+        };
         self.journal.push(|queue| {
             for id in plan.moved.iter().chain(&plan.carried) {
-                state.carry(*id, victim, queue);
+                if self.config.mutation != Mutation::CarryNothing {
+                    state.carry(*id, victim, queue);
+                }
             }
-            queue.push(Entry::Trim {
-                rounds_below: victim.end,
-            });
+            queue.push(Entry::Trim { rounds_below });
             queue.newest()
         })
     }
@@ -302,7 +312,11 @@ impl<D: Disk> Store<D> {
             // A sealed segment that ends with a block may have been written whole before it was
             // sealed, and still has room reserved behind its end.
             if segment.sealed || !target.to.is_multiple_of(BLOCK_BYTES as u64) {
-                file.truncate(target.to).await?;
+                let size = match self.config.mutation {
+                    Mutation::CutSealed => target.to - target.to % BLOCK_BYTES as u64,
+                    _ => target.to,
+                };
+                file.truncate(size).await?;
                 self.handles.resized(&segment.path, target.to);
             }
         }

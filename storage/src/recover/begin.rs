@@ -21,7 +21,7 @@ use crate::journal::wait::concurrently;
 use crate::journal::writer::{journal_dir, zeroed_file};
 use crate::log::{Log, LogSpec};
 use crate::store::lifecycle::partition_dir;
-use crate::store::{PartitionSpec, Slot};
+use crate::store::{Mutation, PartitionSpec, Slot};
 
 /// Partitions drained at once: with the writes of each, enough for a device to be busy, and a
 /// bound to the memory of what is under way (32 MiB).
@@ -136,7 +136,9 @@ impl<D: Disk> Recovery<D> {
             drained.moved_bytes += one.moved_bytes;
             drained.carried_bytes += one.carried_bytes;
         }
-        sinks.touched.into_inner().flush(&self.disk).await?;
+        if self.config.mutation != Mutation::UnflushedDrain {
+            sinks.touched.into_inner().flush(&self.disk).await?;
+        }
         self.report.moved_bytes = drained.moved_bytes;
         self.report.carried_bytes = drained.carried_bytes;
         Ok(sinks.queues.into_inner())
@@ -246,7 +248,9 @@ impl<D: Disk> Recovery<D> {
             }
         }
         for (_, file) in written {
-            file.sync().await?;
+            if self.config.mutation != Mutation::UnflushedJournals {
+                file.sync().await?;
+            }
         }
         while pool.files() + live.len() < self.config.journal_files_min {
             self.add_file(&dir, &mut next, &mut pool).await?;
@@ -267,6 +271,7 @@ impl<D: Disk> Recovery<D> {
         self.live
             .get(&shard)
             .is_some_and(|files| files.contains(&file))
+            && self.config.mutation != Mutation::OverwriteLive
     }
 
     async fn sized_files(&self, dir: &Path) -> DiskResult<Vec<(FileIndex, u64)>> {

@@ -155,7 +155,9 @@ impl<D: Disk> Store<D> {
                 slot.log.delete_records(offset, queue)
             })?
             .map_err(RequestError::Log)?;
-        self.journal.wait(self.journal.newest()).await?;
+        if self.config.mutation != Mutation::AnswerDeleteEarly {
+            self.journal.wait(self.journal.newest()).await?;
+        }
         Ok(start)
     }
 

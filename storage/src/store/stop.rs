@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use thalweg_wire::ids::{Offset, PartitionId, TimestampMs};
 
-use super::{MovedPlace, StoppedLog, Store};
+use super::{MovedPlace, Mutation, StoppedLog, Store};
 use crate::disk::{Disk, File};
 use crate::error::StoreError;
 use crate::journal::entry::{Entry, EntrySink, Place};
@@ -88,7 +88,9 @@ impl<D: Disk> Store<D> {
         for drained in concurrently(PARTITIONS_IN_FLIGHT, drains).await {
             files.append(&mut drained?);
         }
-        self.barrier(&files).await?;
+        if self.config.mutation != Mutation::CleanBeforeBarrier {
+            self.barrier(&files).await?;
+        }
         drop(files);
         self.write_images(&ids).await?;
         self.settle_names().await?;

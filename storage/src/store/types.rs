@@ -29,6 +29,52 @@ pub enum Mutation {
     ResurrectDeleted,
     /// Journal files are freed before the barrier of the moves that emptied them.
     RecycleBeforeBarrier,
+    /// Readers are shown what was accepted, not what is durable.
+    ShowBeforeDurable,
+    /// A round whose write or flush failed is acknowledged all the same.
+    IgnoreFailedRounds,
+    /// DeleteRecords is answered before it is durable.
+    AnswerDeleteEarly,
+    /// What a freed journal file held of small partitions is not journaled again.
+    CarryNothing,
+    /// The entry that frees a journal file names one round too many.
+    TrimTooMuch,
+    /// New names of segments are never flushed.
+    SkipDirectories,
+    /// Recovery does not flush the journals that it begins.
+    UnflushedJournals,
+    /// Recovery does not flush the segments that it drained to.
+    UnflushedDrain,
+    /// Recovery writes new journals over files that still count.
+    OverwriteLive,
+    /// A producer's batch that came again is appended again.
+    AppendDuplicates,
+    /// A sealed segment is cut to whole blocks.
+    CutSealed,
+    /// A clean stop is declared before its files are flushed.
+    CleanBeforeBarrier,
+}
+
+impl Mutation {
+    /// All defects that can be planted.
+    pub const PLANTED: [Self; 16] = [
+        Self::AckBeforeFlush,
+        Self::UncheckedRounds,
+        Self::ResurrectDeleted,
+        Self::RecycleBeforeBarrier,
+        Self::ShowBeforeDurable,
+        Self::IgnoreFailedRounds,
+        Self::AnswerDeleteEarly,
+        Self::CarryNothing,
+        Self::TrimTooMuch,
+        Self::SkipDirectories,
+        Self::UnflushedJournals,
+        Self::UnflushedDrain,
+        Self::OverwriteLive,
+        Self::AppendDuplicates,
+        Self::CutSealed,
+        Self::CleanBeforeBarrier,
+    ];
 }
 
 /// Settings of one shard's store.

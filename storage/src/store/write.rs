@@ -3,11 +3,11 @@
 use thalweg_wire::batch::BatchSummary;
 use thalweg_wire::ids::{Offset, PartitionId};
 
-use super::{Store, Ticket};
+use super::{Mutation, Store, Ticket};
 use crate::disk::Disk;
 use crate::error::{RequestError, StoreError};
 use crate::journal::queue::RoundQueue;
-use crate::log::{AppendContext, AppendError, Appended, EndTxn, Log};
+use crate::log::{AppendContext, AppendError, Appended, EndTxn, Log, Origin};
 
 /// Times that every accepted byte is copied: into a chunk and into a round.
 const COPIES: u64 = 2;
@@ -21,7 +21,11 @@ impl<D: Disk> Store<D> {
         summary: &BatchSummary,
         context: &AppendContext,
     ) -> Result<Appended, RequestError<AppendError>> {
-        self.append_with(id, |log, queue| log.append(batch, summary, context, queue))
+        let mut context = *context;
+        if self.config.mutation == Mutation::AppendDuplicates {
+            context.origin = Origin::Coordinator;
+        }
+        self.append_with(id, |log, queue| log.append(batch, summary, &context, queue))
     }
 
     /// Appends the marker that ends a transaction.
@@ -59,6 +63,9 @@ impl<D: Disk> Store<D> {
                 if !appended.duplicate {
                     slot.appended(bytes);
                     queue.touch(id, appended.end);
+                }
+                if self.config.mutation == Mutation::ShowBeforeDurable {
+                    slot.log.on_durable(appended.end);
                 }
                 Ok((appended, bytes))
             })

@@ -4,8 +4,10 @@
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thalweg_storage::disk::MemoryDisk;
 use thalweg_storage::error::StoreError;
@@ -312,6 +314,10 @@ impl Model {
                 self.shown
             ));
         }
+        let bodies: BTreeSet<&[u8]> = found.iter().map(|batch| batch.body.as_slice()).collect();
+        if bodies.len() < found.len() {
+            return Err("a batch is there twice".to_owned());
+        }
         let mut expected = self
             .batches
             .iter()
@@ -351,7 +357,7 @@ impl Model {
 }
 
 /// How many seeds a test runs: `few`, or what `THALWEG_SEEDS` says.
-pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
+fn seeds(few: u64) -> std::ops::Range<u64> {
     let from = std::env::var("THALWEG_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
@@ -362,6 +368,36 @@ pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
         .ok()
         .and_then(|text| text.parse().ok());
     0..count.unwrap_or(few)
+}
+
+/// Runs each seed, on all cores; what they gave, in no order. A seed that panics is named.
+pub(crate) fn each_seed<T: Send>(few: u64, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let seeds = seeds(few);
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut given = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return given;
+            }
+            match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+                Ok(value) => given.push(value),
+                Err(panic) => {
+                    eprintln!("replay with THALWEG_SEED={seed}");
+                    resume_unwind(panic);
+                }
+            }
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let given = workers.into_iter().map(|worker| worker.join());
+        given
+            .flat_map(|one| one.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
 }
 
 pub(crate) fn pick<'a, T>(prng: &mut Prng, items: &'a [T]) -> &'a T {

@@ -345,7 +345,7 @@ pub(super) const STEPS: &[Step] = &[
     step(
         "protocol-all-groups",
         "org.apache.kafka.tools.GroupsCommand",
-        "--list --consumer",
+        "--list --group-type consumer",
     ),
     step(
         "protocol-describe-state",
