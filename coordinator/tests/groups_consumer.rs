@@ -106,11 +106,11 @@ fn a_lone_member_gets_everything_at_once() {
     let first = send(&mut world, &join("a", &["t1"]));
     assert_eq!(
         (first.member_epoch, first.heartbeat_interval_ms),
-        (1, 5_000)
+        (2, 5_000)
     );
     assert_eq!(given(&first).unwrap().len(), 8);
-    let next = send(&mut world, &beat("a", 1, None));
-    assert_eq!((next.member_epoch, next.assignment), (1, None));
+    let next = send(&mut world, &beat("a", 2, None));
+    assert_eq!((next.member_epoch, next.assignment), (2, None));
     let group = described(&mut world);
     assert_eq!(
         (
@@ -118,7 +118,7 @@ fn a_lone_member_gets_everything_at_once() {
             group.group_epoch,
             group.assignment_epoch
         ),
-        ("Stable", 1, 1)
+        ("Stable", 2, 2)
     );
     assert_eq!(
         (&*group.assignor_name, group.members[0].member_type),
@@ -131,15 +131,15 @@ fn partitions_are_given_up_before_they_are_given_away() {
     let mut world = world();
     let all = given(&send(&mut world, &join("a", &["t1"]))).unwrap();
     let second = send(&mut world, &join("b", &["t1"]));
-    assert_eq!((second.member_epoch, given(&second).unwrap().len()), (2, 0));
-    let told = send(&mut world, &beat("a", 1, Some(&all)));
+    assert_eq!((second.member_epoch, given(&second).unwrap().len()), (3, 0));
+    let told = send(&mut world, &beat("a", 2, Some(&all)));
     let kept = given(&told).unwrap();
-    assert_eq!((told.member_epoch, kept.len()), (1, 4));
-    let waits = send(&mut world, &beat("b", 2, None));
+    assert_eq!((told.member_epoch, kept.len()), (2, 4));
+    let waits = send(&mut world, &beat("b", 3, None));
     assert_eq!(waits.assignment, None);
-    let done = send(&mut world, &beat("a", 1, Some(&kept)));
-    assert_eq!((done.member_epoch, done.assignment), (2, None));
-    let taken = given(&send(&mut world, &beat("b", 2, None))).unwrap();
+    let done = send(&mut world, &beat("a", 2, Some(&kept)));
+    assert_eq!((done.member_epoch, done.assignment), (3, None));
+    let taken = given(&send(&mut world, &beat("b", 3, None))).unwrap();
     assert_eq!(taken, all.difference(&kept).copied().collect());
 }
 
@@ -149,17 +149,17 @@ fn whoever_does_not_give_up_in_time_is_fenced() {
     let all = given(&send(&mut world, &join("a", &["t1"]))).unwrap();
     send(&mut world, &join("b", &["t1"]));
     for _ in 0..6 {
-        let told = send(&mut world, &beat("a", 1, Some(&all)));
+        let told = send(&mut world, &beat("a", 2, Some(&all)));
         assert_eq!(code(&told), ErrorCode::None);
-        send(&mut world, &beat("b", 2, None));
+        send(&mut world, &beat("b", 3, None));
         world.pass(10_000);
     }
     assert_eq!(
-        code(&send(&mut world, &beat("a", 1, Some(&all)))),
+        code(&send(&mut world, &beat("a", 2, Some(&all)))),
         ErrorCode::UnknownMemberId
     );
-    let taken = send(&mut world, &beat("b", 2, None));
-    assert_eq!((taken.member_epoch, given(&taken)), (3, Some(all)));
+    let taken = send(&mut world, &beat("b", 3, None));
+    assert_eq!((taken.member_epoch, given(&taken)), (4, Some(all)));
 }
 
 #[test]
@@ -168,12 +168,12 @@ fn a_silent_member_is_fenced_after_its_session() {
     send(&mut world, &join("a", &["t1"]));
     world.pass(SESSION_MS - 1);
     assert_eq!(
-        code(&send(&mut world, &beat("a", 1, None))),
+        code(&send(&mut world, &beat("a", 2, None))),
         ErrorCode::None
     );
     world.pass(SESSION_MS + 1);
     assert_eq!(
-        code(&send(&mut world, &beat("a", 1, None))),
+        code(&send(&mut world, &beat("a", 2, None))),
         ErrorCode::UnknownMemberId
     );
     assert_eq!(&*described(&mut world).group_state, "Empty");
@@ -184,25 +184,25 @@ fn epochs_that_are_not_the_members_are_fenced() {
     let mut world = world();
     let all = given(&send(&mut world, &join("a", &["t1"]))).unwrap();
     assert_eq!(
-        code(&send(&mut world, &beat("a", 2, None))),
+        code(&send(&mut world, &beat("a", 3, None))),
         ErrorCode::FencedMemberEpoch
     );
     add_topic(&mut world.image, "t5", topic_id(5));
     let moved = Request {
         subscribed_topic_names: Some(vec!["t1".into(), "t5".into()]),
-        ..beat("a", 1, None)
+        ..beat("a", 2, None)
     };
-    assert_eq!(send(&mut world, &moved).member_epoch, 2);
+    assert_eq!(send(&mut world, &moved).member_epoch, 3);
     assert_eq!(
-        code(&send(&mut world, &beat("a", 1, Some(&all)))),
+        code(&send(&mut world, &beat("a", 2, Some(&all)))),
         ErrorCode::None
     );
     assert_eq!(
-        code(&send(&mut world, &beat("a", 1, None))),
+        code(&send(&mut world, &beat("a", 2, None))),
         ErrorCode::FencedMemberEpoch
     );
     assert_eq!(
-        code(&send(&mut world, &beat("b", 1, None))),
+        code(&send(&mut world, &beat("b", 2, None))),
         ErrorCode::UnknownMemberId
     );
 }
@@ -220,12 +220,12 @@ fn a_static_member_takes_over_what_it_had() {
     let away = send(&mut world, &named(beat("a", -2, None)));
     assert_eq!((code(&away), away.member_epoch), (ErrorCode::None, -2));
     let back = send(&mut world, &named(join("b", &["t1"])));
-    assert_eq!((back.member_epoch, given(&back)), (1, Some(all)));
-    let old = send(&mut world, &named(beat("a", 1, None)));
+    assert_eq!((back.member_epoch, given(&back)), (2, Some(all)));
+    let old = send(&mut world, &named(beat("a", 2, None)));
     assert_eq!(code(&old), ErrorCode::FencedInstanceId);
     let stranger = Request {
         instance_id: Some("j".into()),
-        ..beat("b", 1, None)
+        ..beat("b", 2, None)
     };
     assert_eq!(
         code(&send(&mut world, &stranger)),
@@ -296,12 +296,12 @@ fn patterns_match_whole_names_and_new_topics_move_the_epoch() {
         ..join("a", &[])
     };
     let first = send(&mut world, &request);
-    assert_eq!((first.member_epoch, given(&first).unwrap().len()), (1, 16));
+    assert_eq!((first.member_epoch, given(&first).unwrap().len()), (2, 16));
     add_topic(&mut world.image, "tx", topic_id(8));
-    assert_eq!(send(&mut world, &beat("a", 1, None)).member_epoch, 1);
+    assert_eq!(send(&mut world, &beat("a", 2, None)).member_epoch, 2);
     add_topic(&mut world.image, "x1", topic_id(9));
-    let next = send(&mut world, &beat("a", 1, None));
-    assert_eq!((next.member_epoch, given(&next).unwrap().len()), (2, 24));
+    let next = send(&mut world, &beat("a", 2, None));
+    assert_eq!((next.member_epoch, given(&next).unwrap().len()), (3, 24));
 }
 
 #[test]
@@ -353,11 +353,11 @@ fn commits_name_the_members_epoch() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(commit("a", 1, 9), ErrorCode::None);
-    assert_eq!(commit("a", 0, 9), ErrorCode::StaleMemberEpoch);
-    assert_eq!(commit("a", 2, 9), ErrorCode::StaleMemberEpoch);
-    assert_eq!(commit("a", 1, 8), ErrorCode::UnsupportedVersion);
-    assert_eq!(commit("b", 1, 9), ErrorCode::UnknownMemberId);
+    assert_eq!(commit("a", 2, 9), ErrorCode::None);
+    assert_eq!(commit("a", 1, 9), ErrorCode::StaleMemberEpoch);
+    assert_eq!(commit("a", 3, 9), ErrorCode::StaleMemberEpoch);
+    assert_eq!(commit("a", 2, 8), ErrorCode::UnsupportedVersion);
+    assert_eq!(commit("b", 2, 9), ErrorCode::UnknownMemberId);
     assert_eq!(commit("", -1, 9), ErrorCode::UnknownMemberId);
 }
 

@@ -119,8 +119,12 @@ impl Phase {
     }
 }
 
+/// Before the first member: Kafka counts from here since 4.3, so that nobody is in a group's first
+/// epoch without having been told of it.
+const FIRST_EPOCH: i32 = 1;
+
 /// A consumer group.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConsumerGroup {
     /// Its epoch: it goes up with every change of its members' wishes or of their topics.
     pub epoch: i32,
@@ -140,11 +144,29 @@ pub struct ConsumerGroup {
     owners: BTreeMap<(Uuid, i32), Arc<str>>,
 }
 
+impl Default for ConsumerGroup {
+    fn default() -> Self {
+        Self {
+            epoch: FIRST_EPOCH,
+            metadata_hash: 0,
+            assignment_epoch: 0,
+            assignment_timestamp: 0,
+            members: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            regexes: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            owners: BTreeMap::new(),
+        }
+    }
+}
+
 impl ConsumerGroup {
     /// The only writer of this state.
     pub(in crate::groups) fn apply(&mut self, change: Change) {
         match change {
-            Change::Epoch(value) => (self.epoch, self.metadata_hash) = value.unwrap_or_default(),
+            Change::Epoch(value) => {
+                (self.epoch, self.metadata_hash) = value.unwrap_or((FIRST_EPOCH, 0));
+            }
             Change::Member(id, Some(subscription)) => self.subscribe(id, subscription),
             Change::Member(id, None) => {
                 self.hold(&id, Arc::default());
