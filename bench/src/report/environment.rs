@@ -22,7 +22,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    pub(super) fn here() -> Self {
+    #[must_use]
+    pub fn here() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let info = read("/proc/cpuinfo");
         let cpu = info

@@ -24,6 +24,7 @@ pub mod oracle;
 pub mod packages;
 pub mod powercut;
 pub mod probe;
+pub mod probes;
 pub mod process;
 pub mod server;
 pub mod sim;
@@ -65,6 +66,8 @@ const HELP: &str = "cargo x COMMAND
   instructions  how many the hot functions take, against perf/instructions.toml; --record
   footprint  memory and CPU at rest, start times, sendfile's share, direct writers; for a quiet machine
             --catch-up  the rows about reading old data only, --dev
+  probes  what the file system and the device do: flushes, depths, barriers, reads; for a quiet machine
+            --dir DIR, --quick, --record: the tables go to perf/results
   generator  what the load generator itself can do, against a server that only acknowledges
   groups  rebalances, commits and reload of consumer groups, next to Apache Kafka; for a quiet machine
             --quick, --dev, --record: the figures go to perf/results
@@ -93,6 +96,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         "profile" => versus::profile(&rest),
         "bench" => bench::bench(&rest),
         "footprint" => footprint::footprint(&rest),
+        "probes" => probes::probes(&rest),
         "instructions" => instructions::instructions(&rest),
         "generator" => generator::generator(&rest),
         "groups" => groups::groups(&rest),
