@@ -135,6 +135,10 @@ section!(
         preallocate: bool = "true",
         /// Bytes that are reserved at a time; files that have less double.
         preallocate_step: Bytes = "16MiB",
+        /// Bytes a second at which each shard reads old segments again to find rot; 0 is never.
+        scrub_rate: Bytes = "4MiB",
+        /// The time from the end of one such pass over all segments to the next.
+        scrub_rest: Millis = "24h",
     }
 );
 

@@ -87,6 +87,8 @@ pub fn read_code(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         ReadError::Corrupt(_) => ErrorCode::KafkaStorageError,
+        // A client that is told so can go on behind it; of a storage error it would only ask again.
+        ReadError::Quarantined { .. } => ErrorCode::CorruptMessage,
     }
 }
 

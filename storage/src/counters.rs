@@ -34,6 +34,12 @@ pub struct Counters {
     pub cleaned_bytes: u64,
     /// What it kept of them.
     pub cleaned_bytes_kept: u64,
+    /// Bytes of segments that the scrub read again.
+    pub scrubbed_bytes: u64,
+    /// Ranges of segments that failed their checksum and are not served.
+    pub quarantined_ranges: u64,
+    /// Segments whose indexes were made anew because they did not agree with the log.
+    pub reindexed_segments: u64,
     /// Produce requests that waited for room in the window.
     pub admissions_delayed: u64,
     /// Produce requests refused because the disk is full or the journal poisoned.

@@ -20,6 +20,7 @@ mod progress;
 pub mod read;
 pub mod recover;
 pub mod retain;
+pub mod scrub;
 pub mod segment;
 pub mod store;
 pub mod testing;

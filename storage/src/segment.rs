@@ -1,5 +1,6 @@
 //! Segments: files of record batches with Kafka's names, and the indexes beside them.
 
+pub mod bad;
 pub mod index;
 pub mod name;
 #[expect(

@@ -58,6 +58,9 @@ const SERIES: &[Series] = series! {
     "mended_ranges_total", "Ranges with parts missing in the page cache, read back.", |s| s.reads.mended;
     "verified_bytes_total", "Bytes verified before sendfile.", |s| s.reads.verified_bytes;
     "reclaimed_ranges_total", "Ranges that left the page cache meanwhile.", |s| s.reads.reclaimed;
+    "scrubbed_bytes_total", "Bytes of segments that the scrub read again.", |s| s.storage.scrubbed_bytes;
+    "quarantined_ranges_total", "Ranges of segments that failed their checksum and are not served.", |s| s.storage.quarantined_ranges;
+    "reindexed_segments_total", "Segments whose indexes were made anew because they did not agree.", |s| s.storage.reindexed_segments;
     "corrupt_ranges_total", "Ranges refused because a batch was bad.", |s| s.reads.corrupt;
 };
 

@@ -18,6 +18,7 @@ use thalweg_coordinator::controller::brokers::Start;
 use thalweg_storage::disk::probe::Probe;
 use thalweg_storage::disk::uring::UringDisk;
 use thalweg_storage::recover::{Report, mark_clean};
+use thalweg_storage::scrub::ScrubPass;
 use thalweg_storage::store::{PartitionSpec, StoppedLog, Store, StoreConfig};
 use thalweg_wire::ids::ShardId;
 
@@ -42,6 +43,10 @@ use crate::shard::wait::{Either, LocalFuture, Signal, race};
 
 /// Between two rounds of upkeep: retention, idle connections.
 const UPKEEP: Duration = Duration::from_secs(1);
+/// The first scrub begins so long after a start, or after a rest if that is shorter.
+const SCRUB_AFTER: Duration = Duration::from_secs(600);
+/// Without a rest at all, a shard with nothing to scrub would never come to rest.
+const SCRUB_REST_MIN: Duration = Duration::from_secs(1);
 /// Answers under way when the node stops get this long.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// glommio's first sleep takes tens of milliseconds; it is taken before anyone waits for it.
@@ -358,6 +363,7 @@ impl Room {
         *self.registry.borrow_mut() = Some(registry);
         spawn(Queue::Background, Box::pin(Rc::clone(self).upkeep()));
         spawn(Queue::Background, Box::pin(Rc::clone(self).cleaning()));
+        spawn(Queue::Background, Box::pin(Rc::clone(self).scrubbing()));
         Ok(())
     }
 
@@ -372,6 +378,40 @@ impl Room {
                 if !core.store.clean(self.host.now().wall).await {
                     break;
                 }
+            }
+        }
+    }
+
+    /// The scrub: pass after pass over the sealed segments, at its rate, with rests between.
+    async fn scrubbing(self: Rc<Self>) {
+        let storage = &self.node.settings.storage;
+        let rest = Duration::from_millis(u64::try_from(storage.scrub_rest.0).unwrap_or(0));
+        let rate = storage.scrub_rate.0;
+        if rate == 0 {
+            return;
+        }
+        // A start has other things to do, and some nodes never run for as long as a rest.
+        self.host.sleep(rest.min(SCRUB_AFTER)).await;
+        loop {
+            let mut pass = ScrubPass::default();
+            while let Some(core) = self.core() {
+                let pace = async |bytes: u64| {
+                    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
+                    let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+                    self.host.sleep(time).await;
+                    self.core().is_some()
+                };
+                match core.store.scrub_next(&mut pass, pace).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::warn!(shard = self.host.shard().0, %error, "the scrub could not read a segment");
+                    }
+                }
+            }
+            self.host.sleep(rest.max(SCRUB_REST_MIN)).await;
+            if self.core().is_none() {
+                return;
             }
         }
     }

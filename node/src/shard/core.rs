@@ -260,6 +260,7 @@ impl<D: Disk> ShardCore<D> {
                 place,
                 bytes,
             } => Reply::Replanned(self.store.replan(partition, place, bytes)),
+            Message::Suspect(partition, path) => self.suspect(partition, &path).await,
             Message::Wake(slots) => {
                 for (slot, partition) in slots {
                     self.slots.wake(slot, partition);
@@ -275,9 +276,7 @@ impl<D: Disk> ShardCore<D> {
                 Reply::Session(self.sessions.borrow_mut().give(id).map(Box::new))
             }
             Message::Forget(dirs) => {
-                for dir in dirs {
-                    self.reader.forget(&dir);
-                }
+                dirs.iter().for_each(|dir| self.reader.forget(dir));
                 Reply::Changed(Ok(()))
             }
             message @ (Message::Create(_)

@@ -5,11 +5,14 @@
 //! its files' names may be another's by now. Deliberately absent: sockets, who gives memory back.
 
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 
 use thalweg_storage::chunks::CHUNK_BYTES_MAX;
 use thalweg_storage::disk::Disk;
-use thalweg_storage::read::{Bound, FileRange};
+use thalweg_storage::read::{BindError, Bound, FileRange};
+
+use thalweg_wire::ids::PartitionId;
 
 use super::core::ShardCore;
 use super::mailbox::{Message, Reply};
@@ -22,6 +25,16 @@ use crate::outgoing::{Binder, Planned, Stretch};
 pub const HELD_BYTES_MAX: usize = 64 << 20;
 /// Memory of ranges read from segments that is being sent; given back in the same way.
 pub const BINDING_BYTES_MAX: usize = 64 << 20;
+
+impl<D: Disk> ShardCore<D> {
+    /// Looks closely at a file of a partition of this shard.
+    pub(super) async fn suspect(&self, partition: PartitionId, path: &Path) -> Reply {
+        if let Err(error) = self.store.suspect_file(partition, path).await {
+            tracing::error!(shard = self.host.shard().0, %partition, %error, "a segment can't be checked");
+        }
+        Reply::Done
+    }
+}
 
 impl<D: Disk> Binder for Rc<ShardCore<D>> {
     fn replan(&self, stretch: &Rc<Stretch>) -> LocalFuture<io::Result<Planned>> {
@@ -55,6 +68,13 @@ impl<D: Disk> Binder for Rc<ShardCore<D>> {
             }
             match core.reader.bind(stretch.reader, &range).await {
                 Ok(bound) => Ok((bound, permit)),
+                Err(BindError::Corrupt { .. }) => {
+                    // The answer is half sent and cannot be taken back: the connection ends. When the
+                    // consumer asks again, it is told.
+                    let message = Message::Suspect(stretch.partition, range.path);
+                    drop(core.ask(core.owner(stretch.partition), message).await);
+                    Err(io::ErrorKind::InvalidData.into())
+                }
                 Err(error) => {
                     tracing::error!(shard = core.host.shard().0, %error, "a range can't be sent");
                     Err(io::Error::other(error.to_string()))

@@ -5,7 +5,7 @@
 //! and credits (`shard/router.rs`).
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thalweg_coordinator::groups::step::Marker;
@@ -50,6 +50,9 @@ pub enum Message {
         /// Count.
         bytes: usize,
     },
+    /// Something in this file of a partition of yours is no sound batch. Answered with `Done` when it is
+    /// quarantined.
+    Suspect(PartitionId, Arc<Path>),
     /// Parked fetches of yours, by their slots, have these partitions to look at. Answered with `Done`.
     Wake(Vec<(u32, PartitionId)>),
     /// Questions about partitions. Answered with `Queried`, in order.
@@ -124,6 +127,7 @@ impl Message {
             | Self::Charge(_)
             | Self::FreshProducerId
             | Self::Replan { .. }
+            | Self::Suspect(..)
             | Self::Publish(_)
             | Self::Forget(_)
             | Self::TakeSession(_)

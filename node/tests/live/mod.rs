@@ -101,8 +101,14 @@ impl Node {
 
     /// Killed, and started again on the same directory; at another address.
     pub(crate) fn kill_and_start(&mut self) {
+        self.kill_change_and_start(|_| {});
+    }
+
+    /// The same, and its data is changed in between.
+    pub(crate) fn kill_change_and_start(&mut self, change: impl FnOnce(&Path)) {
         drop(self.child.kill());
         drop(self.child.wait());
+        change(&self.data());
         let dir = std::mem::take(&mut self.dir);
         let fresh = Self::launch(dir, self.settings.clone());
         // The old one has no directory any more, so nothing is removed with it.

@@ -1,7 +1,7 @@
 //! `cargo x sim [storage]`: whole nodes, or the storage engine alone, on the seeded disk.
 //!
 //! The runs are tests of the node (`node/tests/sim`) and of the engine (`storage/tests`: crashes and
-//! faults, the plain model, cleaning); this names their seeds. Without arguments it runs the fixed
+//! faults, the plain model, cleaning, rot); this names their seeds. Without arguments it runs the fixed
 //! list that `cargo x check` runs, planted defects included. A seed of the engine is milliseconds, so
 //! that a hundred thousand are a coffee and not a night.
 
@@ -22,12 +22,16 @@ const STORAGE: &[&str] = &[
     "model",
     "--test",
     "cleaning",
+    "--test",
+    "scrub",
 ];
 /// Those tests of them that have seeds.
 const STORAGE_SEEDED: &[&str] = &[
     "nothing_acknowledged_or_shown_is_lost",
     "a_node_is_its_partitions_vectors",
     "the_newest_of_each_key_survives_everything",
+    "a_turned_bit_costs_its_batch_and_no_other",
+    "a_rotten_index_is_made_anew",
 ];
 /// As many seeds as somebody has the patience for.
 const SEEDS_LIMIT: Duration = Duration::from_secs(12 * 3600);

@@ -32,7 +32,7 @@ pub(crate) mod keys;
 pub(crate) mod names;
 pub(crate) mod plan;
 mod run;
-mod source;
+pub(crate) mod source;
 mod target;
 mod txns;
 

@@ -200,6 +200,10 @@ impl Log {
                 },
             })),
             Walked::Corrupt(position) => Err(ReadError::Corrupt(place(position))),
+            Walked::Bad(bad) => Ok(Next::Stage(Stage::Batch {
+                at: place(bad.to),
+                target,
+            })),
             Walked::Unread(position) => {
                 let need = need_more(segment, position, SCAN_BYTES, window)?;
                 let at = place(position);

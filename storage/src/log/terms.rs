@@ -212,6 +212,13 @@ pub enum ReadError {
     },
     /// A segment holds something else than batches at a position where one must begin.
     Corrupt(Place),
+    /// The records at the offset fail their checksum; `next` is the first one behind them.
+    Quarantined {
+        /// Where they lie.
+        place: Place,
+        /// The first sound offset behind them.
+        next: Offset,
+    },
 }
 
 /// An aborted transaction, as a fetch answer lists it.

@@ -17,6 +17,7 @@ use crate::disk::BLOCK_BYTES;
 use crate::journal::entry::Place;
 use crate::log::{Fed, Log, Need, Piece, ReadError, ReadPlace, ReadPlan, ReadSpec, Step};
 use crate::segment::BatchFacts;
+use crate::segment::bad::BadRange;
 use crate::segment::index::OffsetIndex;
 use crate::segment::name::Kind;
 use crate::segment::segment::{Indexes, Segment, Walked, Window};
@@ -249,6 +250,7 @@ impl Log {
                 from: place(position),
             })),
             Walked::Corrupt(position) => Err(ReadError::Corrupt(place(position))),
+            Walked::Bad(bad) => past(&bad, spec.offset, at.segment),
             Walked::Unread(position) => {
                 let need = need_more(segment, position, WALK_BYTES, window)?;
                 let at = place(position);
@@ -275,8 +277,12 @@ impl Log {
                 guessed: false,
             }));
         }
+        if let Some(bad) = segment.bad.at(from.position) {
+            return past(&bad, spec.offset, from.segment);
+        }
         let known_end = self.known_end(segment, spec.upper);
         let wanted = from.position + spec.bytes_max as u64;
+        let wanted = wanted.min(segment.bad.next_from(from.position));
         if let Some((end, next)) =
             known_end.filter(|(end, _)| *end <= wanted && *end > from.position)
         {
@@ -355,6 +361,21 @@ impl Log {
         }
         plan
     }
+}
+
+/// A read that comes to a quarantined range: it goes on behind it, unless what it wants lies there.
+fn past(bad: &BadRange, offset: Offset, segment: Offset) -> Result<Next, ReadError> {
+    let place = |position| Place { segment, position };
+    if offset < bad.next {
+        return Err(ReadError::Quarantined {
+            place: place(bad.from),
+            next: bad.next,
+        });
+    }
+    Ok(Next::Stage(Stage::Walk {
+        at: place(bad.to),
+        guessed: false,
+    }))
 }
 
 /// The last batch border between `range` that is known: up to `range.1` and below `upper`. `start`

@@ -16,6 +16,7 @@ use thalweg_wire::batch::{BATCH_HEADER_BYTES, BatchHeader, LOG_OVERHEAD};
 use thalweg_wire::ids::{Offset, TimestampMs};
 
 use super::BatchFacts;
+use super::bad::{BadRange, BadRanges};
 use super::index::{IndexEntry, OffsetIndex};
 use super::name::{Kind, file_name};
 use super::time_index::{TimeEntry, TimeIndex};
@@ -63,6 +64,8 @@ pub(crate) struct Segment {
     since_entry: u64,
     /// Producer state at the segment's end, until it is written.
     pub(crate) snapshot: Option<Vec<u8>>,
+    /// What fails its checksum and is not served.
+    pub(crate) bad: BadRanges,
 }
 
 impl std::fmt::Debug for Segment {
@@ -107,6 +110,7 @@ impl Segment {
             created: birth.now,
             since_entry: 0,
             snapshot: None,
+            bad: BadRanges::default(),
         }
     }
 
@@ -222,6 +226,7 @@ impl Segment {
         self.max = Some(max);
         self.sealed = false;
         self.snapshot = None;
+        self.bad.cut(position);
         if position == 0 {
             self.first_timestamp = None;
         }
@@ -310,6 +315,9 @@ impl Segment {
     ) -> Walked {
         let mut position = position;
         while position < self.bytes {
+            if let Some(bad) = self.bad.at(position) {
+                return Walked::Bad(bad);
+            }
             match self.header(position, window) {
                 Ok(Some(batch)) if is_it(&batch) => return Walked::Found(position, batch),
                 Ok(Some(batch)) => position += batch.bytes,
@@ -342,6 +350,8 @@ pub(crate) enum Walked {
     Unread(u64),
     /// No batch begins here, where one must.
     Corrupt(u64),
+    /// The walk came to a quarantined range.
+    Bad(BadRange),
 }
 
 /// Bytes of a segment's file that were read, at their position.

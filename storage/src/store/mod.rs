@@ -78,6 +78,8 @@ pub(crate) struct State {
     /// The last partition that retention looked at in this circle.
     retained: Option<PartitionId>,
     pub(crate) counters: Counters,
+    /// Segments that are checked because of what a reader met.
+    pub(crate) suspects: BTreeSet<(PartitionId, Offset)>,
 }
 
 /// One shard's storage; see the module's head.

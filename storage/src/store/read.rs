@@ -39,8 +39,25 @@ fn upper(view: &PartitionView, isolation: Isolation) -> Offset {
 }
 
 impl<D: Disk> Store<D> {
-    /// Plans a fetch and says where its bytes lie.
+    /// Plans a fetch and says where its bytes lie. Where it meets something that is no sound batch, the
+    /// segment is checked; what is bad is quarantined, a wrong index made anew.
     pub async fn read(
+        &self,
+        id: PartitionId,
+        request: ReadRequest,
+    ) -> Result<ReadAnswer, RequestError<ReadError>> {
+        let planned = self.plan(id, request).await;
+        let Err(RequestError::Log(ReadError::Corrupt(place))) = planned else {
+            return planned;
+        };
+        let checked = self.suspect(id, place).await?;
+        match checked.bad_ranges > 0 || checked.reindexed {
+            true => self.plan(id, request).await,
+            false => planned,
+        }
+    }
+
+    async fn plan(
         &self,
         id: PartitionId,
         request: ReadRequest,
