@@ -236,7 +236,7 @@ kafka_section!(
         log_retention_bytes: i64 = "log.retention.bytes",
         /// Milliseconds between two looks for segments to delete.
         log_retention_check_interval_ms: i64 = "log.retention.check.interval.ms",
-        /// Milliseconds from a segment's removal to that of its file.
+        /// Milliseconds that the files of segments which compaction has replaced stay.
         log_segment_delete_delay_ms: i64 = "log.segment.delete.delay.ms",
         /// Milliseconds that the log cleaner rests when no log is dirty enough.
         log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms",

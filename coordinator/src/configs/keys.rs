@@ -141,7 +141,7 @@ pub const TOPIC_KEYS: &[TopicKey] = keys! {
     "delete.retention.ms" Long "86400000" Least(0), [("log.cleaner.delete.retention.ms", 1)],
         "Milliseconds that a compacted topic keeps the marks of deleted keys.";
     "file.delete.delay.ms" Long "60000" Least(0), [("log.segment.delete.delay.ms", 1)],
-        "Milliseconds from a segment's removal from the log to that of its file.";
+        "Milliseconds that the files of segments which compaction has replaced stay; files of segments below the log start go at once.";
     "flush.messages" Long "9223372036854775807" Least(1), [("log.flush.interval.messages", 1)],
         "Records after which Kafka would flush. Here everything acknowledged is flushed already, unless storage.durability says otherwise.";
     "flush.ms" Long "9223372036854775807" Least(0),
