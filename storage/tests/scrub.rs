@@ -13,7 +13,7 @@ use support::{
     Model, Node, Sent, Shop, batch, boot, bytes_of, context, each_seed, id, new_partition, small,
     summary,
 };
-use thalweg_storage::disk::{Disk, MemoryDisk};
+use thalweg_storage::disk::{Disk, File, MemoryDisk, OpenMode};
 use thalweg_storage::error::RequestError;
 use thalweg_storage::log::{ReadError, TimestampQuery};
 use thalweg_storage::scrub::{ScrubPass, Scrubbed};
@@ -288,6 +288,33 @@ fn a_rotten_index_is_made_anew() {
                     ..found
                 }
             );
+        });
+    });
+}
+
+/// A file that is shorter than it was: what is left of it is served, up to the batch that was cut.
+#[test]
+fn a_shortened_segment_is_served_up_to_the_cut() {
+    each_seed(10, |seed| {
+        let mut executor = Executor::new(seed);
+        let handle = executor.handle();
+        executor.block_on(async {
+            let (disk, model) = stopped(seed, &handle).await;
+            let mut prng = Prng::new(seed ^ 79);
+            let logs = files(&disk, ".log").await;
+            let (path, bytes) = support::pick(&mut prng, &logs).clone();
+            let file = disk.open(&path, OpenMode::Write).await.unwrap();
+            file.truncate(bytes - 1 - prng.below(5_000) as u64)
+                .await
+                .unwrap();
+            file.sync().await.unwrap();
+            let node = start(&disk, &handle).await;
+            let store = Rc::clone(node.store(partition()));
+            let found = pass(&store).await;
+            assert!(found.bad_ranges <= 1, "{found:?}");
+            let (bases, gaps) = shown(&disk, &store, &model).await;
+            assert!(gaps <= 1 && bases.len() + 30 > model.batches.len());
+            assert_eq!(pass(&store).await.bad_ranges, 0);
         });
     });
 }

@@ -23,6 +23,8 @@ use crate::store::Store;
 
 /// Bytes between two calls of whoever paces the check.
 const PACE_BYTES: u64 = 256 << 10;
+/// What opening a segment and its indexes counts as, for the pace.
+const SEGMENT_COST_BYTES: u64 = 64 << 10;
 
 /// The indexes as they are.
 struct Said {
@@ -76,7 +78,7 @@ impl<D: Disk> Store<D> {
         let mut check = Check::new(target, &said, interval);
         let mut batches = Batches::open_at(&self.disk, &target.path, target.bytes, 0).await?;
         let mut told = 0;
-        loop {
+        while batches.position() < target.bytes {
             let position = batches.position();
             let (bad, claimed) = match batches.next().await {
                 Ok(None) => break,
@@ -106,7 +108,10 @@ impl<D: Disk> Store<D> {
             }
         }
         check.settle(target.bytes, target.next);
-        self.state.borrow_mut().counters.scrubbed_bytes += batches.position().saturating_sub(told);
+        let rest = batches.position().saturating_sub(told);
+        self.state.borrow_mut().counters.scrubbed_bytes += rest;
+        // Who has thousands of small segments is no less in need of a pace.
+        pace(rest + SEGMENT_COST_BYTES).await;
         let bad_ranges = self.quarantine(target, &check.bad);
         let reindexed =
             target.whole && check.is_misled(&said) && self.reindex(target, check.fresh).await?;

@@ -2,8 +2,9 @@
 //! something can be done about it, and not by a consumer a year later.
 //!
 //! ```text
-//! pass     which segment is next                       entries  an index against the log   (pure)
-//! check    one segment from begin to end: batches, checksums, offsets; then its indexes
+//! pass     which segment is next
+//! check    that segment from begin to end: batches, checksums, offsets; then its indexes
+//! entries  an index held against the log, batch by batch   (pure)
 //! ```
 //! A batch that fails becomes a [`BadRange`](crate::segment::bad::BadRange): fetches of it get an
 //! error, those before and behind it work. An index that says what the log does not is made anew,
@@ -13,7 +14,8 @@
 //! Invariants: only bytes that are final are looked at; nothing of a log is ever changed, its
 //! indexes are; who paces the check can end it.
 //!
-//! Deliberately absent: repair (it needs a replica), snapshots and checkpoints (a start judges them),
+//! Deliberately absent: repair (it needs a replica), transaction indexes, snapshots and checkpoints (a
+//! start judges them), sectors that the device refuses to read (an error, not an answer),
 //! the journal (every start reads all of it), a memory of ranges across restarts.
 
 mod check;
