@@ -59,6 +59,7 @@ const HELP: &str = "cargo x COMMAND
             --seed N one seed, --seeds N seeds 0 to N-1
             storage  the engine alone, with faults of the disk: thousands of seeds a minute
   kill9   kill -9 while four producers write, then audit every acknowledgement
+            --transactions  the writers commit and abort, a reader of committed records goes on
             --rounds N, --seed N, --kafka, --dev
   powercut  power cuts replayed from a fault disk's log, on ext4 and xfs; needs root
             --images N, --seconds N of load, --seed N, --ext4, --xfs, --no-planted, --dev

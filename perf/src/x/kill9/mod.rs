@@ -1,4 +1,5 @@
-//! `cargo x kill9 [--rounds N] [--seed N] [--kafka] [--dev]`: kill -9 in the middle of producing.
+//! `cargo x kill9 [--transactions] [--rounds N] [--seed N] [--kafka] [--dev]`: kill -9 in the middle of
+//! producing, or of transactions.
 //!
 //! Four idempotent acks=all producers write to 100 partitions through a real client while the server
 //! is killed and started, over and over. Then everything is read, and every acknowledgement ever
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 use thalweg_bench::Settings;
 use thalweg_bench::settings::Workload;
+
+mod transactions;
 
 use super::packages::{self, LIBRDKAFKA_NEW};
 use super::process::{Daemon, Program};
@@ -34,6 +37,8 @@ struct Plan {
     seed: u64,
     kind: Kind,
     build: Build,
+    /// Writers commit and abort, and a reader of committed records goes on all the time.
+    transactions: bool,
 }
 
 pub fn kill9(arguments: &[&str]) -> Outcome<Tally> {
@@ -47,6 +52,15 @@ pub fn kill9(arguments: &[&str]) -> Outcome<Tally> {
     let mut server = Server::new(setup);
     server.start()?;
     create_topic(&python, &server)?;
+    if plan.transactions {
+        let passed = transactions::run(&plan, &python, &mut server)?;
+        server.stop()?;
+        return Ok(Tally {
+            passed,
+            failed: 0,
+            skipped: 0,
+        });
+    }
     let acks: Vec<PathBuf> = (0..PRODUCERS)
         .map(|index| server.setup().dir.join(format!("acks-{index}")))
         .collect();
@@ -56,16 +70,7 @@ pub fn kill9(arguments: &[&str]) -> Outcome<Tally> {
         .map(|(index, path)| writer(&python, &server, index, path))
         .collect::<Outcome<Vec<Daemon>>>()?;
     let passed = kill_rounds(&plan, &mut server)?;
-    for daemon in writers {
-        let status = daemon.stop(DRAIN_LIMIT)?;
-        if !status.success() {
-            let told = fs::read_to_string(server.setup().dir.join("writers.out"));
-            return Err(Failure::new(format!(
-                "a writer failed: {}",
-                told.unwrap_or_default()
-            )));
-        }
-    }
+    stop_all(writers, &server)?;
     audit(&python, &server, &acks)?;
     let mut tally = Tally {
         passed: passed + 1,
@@ -80,6 +85,21 @@ pub fn kill9(arguments: &[&str]) -> Outcome<Tally> {
     Ok(tally)
 }
 
+/// Ends programs that run beside the server; each has to end well.
+fn stop_all(daemons: Vec<Daemon>, server: &Server) -> Outcome<()> {
+    for daemon in daemons {
+        let status = daemon.stop(DRAIN_LIMIT)?;
+        if !status.success() {
+            let told = fs::read_to_string(server.setup().dir.join("writers.out"));
+            return Err(Failure::new(format!(
+                "a writer or reader failed: {}",
+                told.unwrap_or_default()
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl Plan {
     fn parse(arguments: &[&str]) -> Outcome<Self> {
         let mut plan = Self {
@@ -87,6 +107,7 @@ impl Plan {
             seed: 1,
             kind: Kind::Thalweg,
             build: Build::Release,
+            transactions: false,
         };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
@@ -94,6 +115,7 @@ impl Plan {
             match *word {
                 "--kafka" => plan.kind = Kind::Kafka,
                 "--dev" => plan.build = Build::Dev,
+                "--transactions" => plan.transactions = true,
                 "--rounds" => plan.rounds = number().context(|| "--rounds needs a number")?,
                 "--seed" => plan.seed = number().context(|| "--seed needs a number")?,
                 _ => return Err(Failure::new(format!("`{word}` is no option"))),
