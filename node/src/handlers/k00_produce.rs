@@ -21,15 +21,15 @@ use thalweg_wire::batch::{
     first_look, recompress,
 };
 use thalweg_wire::error_code::ErrorCode;
-use thalweg_wire::ids::{NodeId, Offset, PartitionId, PartitionIndex, ShardId, Uuid};
+use thalweg_wire::ids::{NodeId, PartitionId, PartitionIndex, ShardId, Uuid};
 use thalweg_wire::messages::produce_request::{
     PartitionProduceDataView, ProduceRequestView, TopicProduceDataView,
 };
 use thalweg_wire::messages::produce_response::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
-    ProduceResponse, TopicProduceResponse,
+    NodeEndpoint, ProduceResponse, TopicProduceResponse,
 };
 
+use super::produce_answer::{Refused, partition_response};
 use crate::metrics::stages::Stage;
 use crate::net::connection::Link;
 use crate::outgoing::Answer;
@@ -100,34 +100,6 @@ pub async fn handle<D: Disk>(
     let mut response = respond(core, request, &asked, plan);
     response.throttle_time_ms = throttle;
     request.respond(&response)
-}
-
-/// Why one partition's batch was refused before it was appended.
-struct Refused {
-    fault: Fault,
-    records: Vec<(i32, String)>,
-    leader: Option<(NodeId, i32)>,
-}
-
-impl From<Fault> for Refused {
-    fn from(fault: Fault) -> Self {
-        Self {
-            fault,
-            records: Vec::new(),
-            leader: None,
-        }
-    }
-}
-
-impl From<BatchError> for Refused {
-    fn from(error: BatchError) -> Self {
-        let words = |record: &thalweg_wire::batch::RecordError| (record.index, record.to_string());
-        Self {
-            records: error.record_errors().iter().map(words).collect(),
-            fault: Fault::from(error),
-            leader: None,
-        }
-    }
 }
 
 /// What is to be appended where, and the results by the place in the request.
@@ -468,43 +440,5 @@ fn respond<D: Disk>(
         responses,
         throttle_time_ms: 0,
         node_endpoints: endpoints.collect(),
-    }
-}
-
-fn partition_response(
-    index: i32,
-    result: Result<AppendedPart, Refused>,
-    tells_leader: bool,
-) -> PartitionProduceResponse<'static> {
-    match result {
-        Ok(appended) => PartitionProduceResponse {
-            index,
-            base_offset: appended.base_offset.0,
-            log_append_time_ms: appended.log_append_time.map_or(-1, |time| time.0),
-            log_start_offset: appended.log_start.0,
-            ..PartitionProduceResponse::default()
-        },
-        Err(refused) => PartitionProduceResponse {
-            index,
-            error_code: refused.fault.code.code(),
-            base_offset: Offset::NONE.0,
-            record_errors: refused
-                .records
-                .into_iter()
-                .map(|(batch_index, words)| BatchIndexAndErrorMessage {
-                    batch_index,
-                    batch_index_error_message: Some(words.into()),
-                })
-                .collect(),
-            error_message: Some(refused.fault.message.into()),
-            current_leader: match refused.leader.filter(|_| tells_leader) {
-                Some((node, epoch)) => LeaderIdAndEpoch {
-                    leader_id: node.0,
-                    leader_epoch: epoch,
-                },
-                None => LeaderIdAndEpoch::default(),
-            },
-            ..PartitionProduceResponse::default()
-        },
     }
 }

@@ -14,6 +14,7 @@ use crate::runtime::start::new_id;
 use crate::shard::core::ShardCore;
 
 pub mod k00_produce;
+mod produce_answer;
 pub mod k01_fetch;
 mod fetch_answer;
 pub mod k02_list_offsets;
