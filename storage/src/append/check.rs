@@ -26,12 +26,20 @@ pub(crate) fn check_batch(
     batch: &BatchSummary,
     origin: Origin,
 ) -> Result<Verdict, AppendError> {
-    let Some(entry) = entry else {
-        return Ok(Verdict::New);
-    };
     if origin == Origin::Replica {
         return Ok(Verdict::New);
     }
+    let Some(entry) = entry else {
+        // Whoever is not known yet holds no epoch, and nothing is below that.
+        return match batch.producer_epoch < ProducerEpoch::NONE {
+            true => Err(AppendError::InvalidProducerEpoch {
+                producer: batch.producer_id,
+                current: ProducerEpoch::NONE,
+                got: batch.producer_epoch,
+            }),
+            false => Ok(Verdict::New),
+        };
+    };
     if origin == Origin::Client && batch.producer_epoch == entry.epoch {
         let found = entry.batch_with(batch.base_sequence, batch.last_sequence());
         if let Some(memo) = found {
@@ -207,6 +215,20 @@ mod tests {
         assert_eq!(judged(2, Origin::Coordinator), Ok(Verdict::New));
         assert!(judged(1, Origin::Coordinator).is_err());
         assert_eq!(judged(1, Origin::Replica), Ok(Verdict::New));
+    }
+
+    #[test]
+    fn who_is_not_known_has_an_epoch_all_the_same() {
+        let judged = |epoch, origin| check_batch(None, &batch(epoch, 0, 1), origin);
+        assert_eq!(judged(0, Origin::Client), Ok(Verdict::New));
+        assert_eq!(judged(-1, Origin::Client), Ok(Verdict::New));
+        assert_eq!(judged(-2, Origin::Replica), Ok(Verdict::New));
+        let refused = AppendError::InvalidProducerEpoch {
+            producer: ProducerId(7),
+            current: ProducerEpoch::NONE,
+            got: ProducerEpoch(-2),
+        };
+        assert_eq!(judged(-2, Origin::Client), Err(refused));
     }
 
     #[test]

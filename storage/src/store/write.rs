@@ -21,11 +21,15 @@ impl<D: Disk> Store<D> {
         summary: &BatchSummary,
         context: &AppendContext,
     ) -> Result<Appended, RequestError<AppendError>> {
-        let mut context = *context;
-        if self.config.mutation == Mutation::AppendDuplicates {
-            context.origin = Origin::Coordinator;
-        }
-        self.append_with(id, |log, queue| log.append(batch, summary, &context, queue))
+        let unchecked = AppendContext {
+            origin: Origin::Coordinator,
+            ..*context
+        };
+        let context = match self.config.mutation {
+            Mutation::AppendDuplicates => &unchecked,
+            _ => context,
+        };
+        self.append_with(id, |log, queue| log.append(batch, summary, context, queue))
     }
 
     /// Appends the marker that ends a transaction.

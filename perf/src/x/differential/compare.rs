@@ -223,13 +223,24 @@ fn identity(row: &Value) -> String {
     let words: Vec<String> = IDENTITY
         .iter()
         .filter_map(|field| row.get(*field))
-        .filter(|value| !value.is_null())
-        .map(|value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+        .map(|value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
         })
+        .chain(row["Entity"].as_array().map(|parts| entity(parts)))
         .collect();
     words.join(" ")
+}
+
+/// Whom a quota is for: its parts in any order.
+fn entity(parts: &[Value]) -> String {
+    let mut parts: Vec<String> = parts
+        .iter()
+        .map(|part| format!("{}={}", part["EntityType"], part["EntityName"]))
+        .collect();
+    parts.sort_unstable();
+    parts.join(",")
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use thalweg_wire::api::ApiKey;
 
 pub(super) const ZERO_ID: &str = "00000000000000000000000000000000";
+/// An id that no topic has.
+pub(super) const UNKNOWN_ID: &str = "0102030405060708090a0b0c0d0e0f10";
 /// Fields that say which port a server listens on.
 const PORT_FIELD: &str = "Port";
 
@@ -45,7 +47,7 @@ impl Names {
         // Nothing was learned yet: what a client without knowledge would send.
         let (kind, _) = name.split_once(':')?;
         Some(match kind {
-            "@topic" | "@old-topic" => json!(ZERO_ID),
+            "@topic" | "@old-topic" => json!(UNKNOWN_ID),
             "@member" | "@first-member" => json!(""),
             "@session" => json!(0),
             _ => json!(-1),

@@ -17,6 +17,7 @@ use super::schema::{Field, Kind, Message, Schemas, Structure, inner};
 use super::step::Step;
 use crate::x::Outcome;
 
+mod lists;
 mod pools;
 mod random;
 mod scenes;

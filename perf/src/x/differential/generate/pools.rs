@@ -1,13 +1,12 @@
 //! What a field may hold: mostly what makes sense, often what does not.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 use thalweg_wire::api::ApiKey;
 
-use super::super::names::ZERO_ID;
+use super::super::names::{UNKNOWN_ID, ZERO_ID};
 use super::super::records::FLAWS;
 use super::super::schema::Kind;
+use super::lists::{alone_if_broken, each_once, named_once, never_zero, rows};
 use super::{Generator, Place};
 
 pub(super) const TOPICS: &[&str] = &["alpha", "beta", "gamma", "delta.x"];
@@ -30,7 +29,7 @@ pub(super) const REBALANCE_MS: i64 = 800;
 /// rebalance when it cannot read one, so there are no broken ones.
 pub(super) const SUBSCRIPTION: &str = "0000000000010005616c706861ffffffff";
 /// Flaws that leave no way to find the next batch.
-const BROKEN: &[&str] = &["length", "cut"];
+pub(super) const BROKEN: &[&str] = &["length", "cut"];
 const TOPIC_CONFIGS: &[(&str, &[&str])] = &[
     // Longer than since 1970: records are as old as that, and when they go depends on the run's pace.
     ("retention.ms", &["-1", "9999999999999", "x", "-2", ""]),
@@ -235,7 +234,7 @@ impl Generator<'_> {
         let topic = self.random.word(TOPICS);
         match self.random.below(12) {
             0 => json!(ZERO_ID),
-            1 => json!("0102030405060708090a0b0c0d0e0f10"),
+            1 => json!(UNKNOWN_ID),
             2 => json!(format!("@old-topic:{topic}")),
             _ => json!(format!("@topic:{topic}")),
         }
@@ -361,7 +360,13 @@ impl Generator<'_> {
         match api {
             // By name or by id, seldom both.
             ApiKey::Metadata | ApiKey::DeleteTopics => {
-                self.name_or_id(version, &mut body["Topics"])
+                self.name_or_id(version, &mut body["Topics"]);
+                never_zero(&mut body["Topics"]);
+            }
+            // Kafka 4.3 fails without a name over ids of zeros, here once quotas are set.
+            ApiKey::Fetch => {
+                never_zero(&mut body["Topics"]);
+                never_zero(&mut body["ForgottenTopicsData"]);
             }
             // Kafka 4.3 never answers a produce request that names a partition twice, and what comes
             // of naming it twice elsewhere depends on the order of a hash map.
@@ -450,49 +455,4 @@ impl Generator<'_> {
             }
         }
     }
-}
-
-/// No partition number twice in a request.
-fn each_once(topics: &mut Value, list: &str, index: &str) {
-    let mut seen = BTreeSet::new();
-    for topic in rows(topics) {
-        if let Some(partitions) = topic[list].as_array_mut() {
-            partitions.retain(|partition| seen.insert(partition[index].to_string()));
-        }
-    }
-}
-
-/// No protocol twice: Kafka 4.3 counts the member's vote twice, then finds no protocol that all members
-/// have, and never ends the rebalance.
-fn named_once(protocols: &mut Value) {
-    let mut seen = BTreeSet::new();
-    if let Some(list) = protocols.as_array_mut() {
-        list.retain(|protocol| seen.insert(protocol["Name"].to_string()));
-    }
-}
-
-/// A batch whose length is wrong makes Kafka refuse the whole request, so there is nothing else in
-/// it: the two servers would hold other records from then on.
-fn alone_if_broken(topics: &mut Value) {
-    let is_broken = |batch: &Value| BROKEN.iter().any(|flaw| batch["flaw"] == *flaw);
-    let mut alone = None;
-    for topic in rows(topics) {
-        for partition in rows(&mut topic["PartitionData"]) {
-            let batches = partition["Records"].as_array();
-            if batches.into_iter().flatten().any(is_broken) {
-                alone = Some(partition.clone());
-            }
-        }
-    }
-    if let (Some(partition), Some(list)) = (alone, topics.as_array_mut()) {
-        list.truncate(1);
-        for topic in list {
-            topic["PartitionData"] = json!([partition]);
-        }
-    }
-}
-
-/// The rows of a list, or none.
-fn rows(list: &mut Value) -> impl Iterator<Item = &mut Value> {
-    list.as_array_mut().into_iter().flatten()
 }
